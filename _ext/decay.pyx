@@ -1,0 +1,161 @@
+"""Batch updates and reads of hot records.
+
+A chunk of events is applied in passes, so that no pass waits for memory: the terms of all events (they depend on
+the times alone, and vectorise), the homes of all ids with a prefetch of each cell, the slots with a prefetch of
+each record, and then the updates in the order of the events.
+"""
+
+from libc.stdint cimport INT64_MAX, INT64_MIN, UINT32_MAX, int64_t, uint32_t, uint64_t
+from libc.string cimport memset
+
+from tidal._ext.arena cimport arena_ensure
+from tidal._ext.index cimport (
+    NOT_FOUND, home_of, index_ensure, index_find, index_guess, index_insert, mix, tag_of,
+)
+from tidal._ext.layout cimport (
+    HotRecord, add_term, add_terms, landmark_of, move_sum, prefetch, read_sum,
+)
+from tidal._ext.windows cimport add_late, advance_clock, windows_reserve
+
+cdef enum:
+    AHEAD = 32          # events between the prefetch of a cell and its look-up
+
+
+cdef uint32_t find_slot(const ShardState *state, uint64_t entity_id) noexcept nogil:
+    return index_find(&state.index, tag_of(mix(entity_id)), entity_id, state.arena.rows)
+
+
+cdef uint32_t find_or_insert(ShardState *state, uint64_t entity_id, int64_t t) noexcept nogil:
+    """The slot of an id, made where it is new, with t as its newest time. Room must have been ensured."""
+    cdef uint32_t tag = tag_of(mix(entity_id)), slot = index_find(&state.index, tag, entity_id, state.arena.rows)
+    cdef HotRecord *row
+    if slot == NOT_FOUND:
+        slot = state.arena.count
+        state.arena.count += 1
+        row = &state.arena.rows[slot]
+        memset(row, 0, sizeof(HotRecord))
+        row.entity_id = entity_id
+        row.last_time = t
+        index_insert(&state.index, tag, slot)
+    return slot
+
+
+cdef void add_to_sums(const ShardState *state, HotRecord *row, const double *sums, int64_t t) noexcept nogil:
+    """Add sums that are scaled to the landmark of t, whatever the landmark of the record."""
+    cdef int j
+    cdef int64_t mine, theirs
+    for j in range(state.sum_count):
+        mine, theirs = landmark_of(&state.decays[j], row.last_time), landmark_of(&state.decays[j], t)
+        if t > row.last_time:
+            row.sums[j] = move_sum(&state.decays[j], row.sums[j], mine, theirs) + sums[j]
+        else:
+            row.sums[j] += move_sum(&state.decays[j], sums[j], theirs, mine)
+    row.last_time = max(row.last_time, t)
+
+
+cdef double score_of(const ShardState *state, const HotRecord *row, int position, int64_t t) noexcept nogil:
+    return read_sum(&state.decays[position], row.sums[position], max(t, row.last_time),
+                    landmark_of(&state.decays[position], row.last_time))
+
+
+cdef void add_anywhere(const ShardState *state, HotRecord *row, float weight, int64_t t) noexcept nogil:
+    cdef double[SUMS_MAX] terms
+    cdef int j
+    for j in range(state.sum_count):
+        terms[j] = add_term(&state.decays[j], weight, t, landmark_of(&state.decays[j], t))
+    add_to_sums(state, row, terms, t)
+
+
+cdef bint prepare_terms(
+    ShardState *state, Events events, int64_t count, int64_t *low_out, int64_t *high_out
+) noexcept nogil:
+    """Fill state.terms where all events lie between the same two landmarks, [low, high); return whether they do."""
+    cdef int64_t earliest = INT64_MAX, latest = INT64_MIN, landmark, cell, i
+    cdef int j
+    for i in range(count):
+        earliest = min(earliest, events.times[i])
+        latest = max(latest, events.times[i])
+    low_out[0], high_out[0] = INT64_MIN, INT64_MAX
+    for j in range(state.sum_count):
+        cell = state.decays[j].cell
+        landmark = landmark_of(&state.decays[j], earliest)
+        if cell:
+            if latest - landmark >= cell:
+                return False
+            low_out[0] = max(low_out[0], landmark)
+            high_out[0] = min(high_out[0], landmark + cell)
+        add_terms(&state.decays[j], events.weights, events.times, count, landmark, state.terms[j])
+    return True
+
+
+cdef void find_slots(ShardState *state, const uint64_t *entity_ids, int64_t count) noexcept nogil:
+    """Fill state.slots with likely slots, and have their records on the way to the cache."""
+    cdef int64_t i
+    cdef uint32_t slot
+    for i in range(count + AHEAD):
+        if i < count:
+            state.tags[i] = tag_of(mix(entity_ids[i]))
+            prefetch(&state.index.cells[home_of(&state.index, state.tags[i])])
+        if i >= AHEAD:
+            slot = index_guess(&state.index, state.tags[i - AHEAD])
+            state.slots[i - AHEAD] = slot
+            if slot != NOT_FOUND:
+                prefetch(&state.arena.rows[slot])
+
+
+cdef int ingest_chunk(ShardState *state, Events events, int64_t count, int64_t clock) noexcept nogil:
+    """Apply CHUNK events at most; clock is not before any of them. 0, or -1 without memory.
+
+    The lock is held by the caller. Slots are given in the order of the events, so that equal logs give equal
+    bytes however they are cut.
+    """
+    cdef int64_t i, t, low, high
+    cdef uint32_t slot
+    cdef HotRecord *row
+    cdef double *terms0 = state.terms[0]
+    cdef double *terms1 = state.terms[1]
+    cdef double *terms2 = state.terms[2]
+    cdef uint32_t inc0, inc1, inc2, largest = state.windows.largest
+    cdef bint windowed = state.windows.fine_ns != 0, same_cell
+    if (index_ensure(&state.index, <uint64_t>state.arena.count + count)
+            or arena_ensure(&state.arena, <size_t>state.arena.count + count)
+            or windows_reserve(&state.windows, count)
+            or advance_clock(&state.windows, state.arena.rows, state.arena.count, clock)):
+        return -1
+    inc0, inc1, inc2 = state.windows.increments[0], state.windows.increments[1], state.windows.increments[2]
+    same_cell = prepare_terms(state, events, count, &low, &high)
+    find_slots(state, events.entity_ids, count)
+    for i in range(count):
+        t = events.times[i]
+        slot = state.slots[i]
+        if slot == NOT_FOUND or state.arena.rows[slot].entity_id != events.entity_ids[i]:
+            slot = find_or_insert(state, events.entity_ids[i], t)
+        row = &state.arena.rows[slot]
+        row.total += 1
+        if same_cell and low <= row.last_time < high:
+            row.sums[0] += terms0[i]
+            if state.sum_count > 1:
+                row.sums[1] += terms1[i]
+                if state.sum_count > 2:
+                    row.sums[2] += terms2[i]
+            row.last_time = max(row.last_time, t)
+        else:
+            add_anywhere(state, row, events.weights[i], t)
+        if not windowed:
+            continue
+        if row.windows[largest] == UINT32_MAX:
+            state.saturated += 1
+        elif t >= state.windows.running_start:
+            if row.running == 0:
+                state.windows.dirty[state.windows.dirty_count] = slot
+                state.windows.dirty_count += 1
+            row.running += 1
+            row.windows[0] += inc0
+            row.windows[1] += inc1
+            row.windows[2] += inc2
+        else:
+            state.late += 1
+            if add_late(&state.windows, row, slot, state.arena.count, t):
+                return -1
+    state.events += count
+    return 0

@@ -1,0 +1,584 @@
+"""One shard of one signal type: records, index and window columns behind a lock, as Python sees them."""
+
+from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memset
+
+from cpython.buffer cimport PyBuffer_FillInfo
+
+import numpy as np
+
+from tidal._ext.arena cimport arena_close, arena_ensure, arena_open
+from tidal._ext.decay cimport (
+    CHUNK, SUMS_MAX, Events, ShardState, add_to_sums, find_or_insert, find_slot, ingest_chunk, score_of,
+)
+from tidal._ext.index cimport NOT_FOUND, index_close, index_ensure, index_open, mix
+from tidal._ext.layout cimport HotRecord, acquire, decay_of, prefetch, unlock
+from tidal._ext.windows cimport (
+    Column, Shift, advance_clock, column_append, column_compact, floor_divide, hour_column, hour_of,
+    minute_column, roll_to, seal_running, shift_of_all, shift_of_slot, shift_to, windows_close,
+    windows_open,
+)
+
+cdef enum:
+    ALL_EVENTS = 3      # the "window" that is every event
+
+RECORD_BYTES = sizeof(HotRecord)
+RECORD_DTYPE = np.dtype([
+    ("entity_id", "<u8"), ("last_time", "<i8"), ("sums", "<f8", 3), ("total", "<u8"),
+    ("windows", "<u4", 3), ("running", "<u4"),
+])
+assert RECORD_DTYPE.itemsize == RECORD_BYTES
+
+
+cdef inline unsigned char shard_index(uint64_t entity_id, uint32_t shard_count) noexcept nogil:
+    return <unsigned char>(<uint64_t><uint32_t>mix(entity_id) * shard_count >> 32)
+
+
+def shards_of(const uint64_t[::1] entity_ids, uint32_t shard_count):
+    """Return the shard of each id, uint8[n]: the same on every machine and in every version.
+
+    The low half of the hash; the index within a shard uses the high half.
+    """
+    shards = np.empty(entity_ids.shape[0], np.uint8)
+    cdef unsigned char[::1] out = shards
+    cdef Py_ssize_t i
+    if not 1 <= shard_count <= 256:
+        raise ValueError(f"shard_count is {shard_count}; it must be 1 to 256")
+    with nogil:
+        for i in range(entity_ids.shape[0]):
+            out[i] = shard_index(entity_ids[i], shard_count)
+    return shards
+
+
+def shard_of(uint64_t entity_id, uint32_t shard_count):
+    """Return the shard of one id."""
+    return shard_index(entity_id, shard_count)
+
+
+cdef class RecordView:
+    """The records of a shard through the buffer protocol: no copy, read-only, live, and valid for ever."""
+
+    cdef Shard shard
+    cdef Py_ssize_t size
+
+    def __cinit__(self, Shard shard not None):
+        self.shard = shard
+        self.size = shard.state.arena.count * sizeof(HotRecord)
+
+    def __getbuffer__(self, Py_buffer *buffer, int flags):
+        # Read-only: records change by events only.
+        PyBuffer_FillInfo(buffer, self, self.shard.state.arena.rows, self.size, 1, flags)
+
+
+cdef class Shard:
+    """Live state of the entities of one shard and signal type.
+
+    Every method takes the lock for itself. Arrays must be contiguous and of the dtype named; times are ns.
+    A MemoryError out of ingest() leaves a batch half applied: the caller must not go on with this shard.
+    """
+
+    cdef ShardState *state
+
+    def __cinit__(self, half_lives, bint hour, bint day, bint week):
+        cdef int j
+        if not 0 <= len(half_lives) <= SUMS_MAX:
+            raise ValueError(f"{len(half_lives)} half-lives; at most {SUMS_MAX}")
+        self.state = <ShardState *>calloc(1, sizeof(ShardState))
+        if self.state == NULL or arena_open(&self.state.arena) or index_open(&self.state.index):
+            raise MemoryError("no memory, or no address space, for a shard")
+        windows_open(&self.state.windows, hour, day, week)
+        self.state.sum_count = max(1, len(half_lives))
+        for j in range(SUMS_MAX):
+            self.state.decays[j] = decay_of(half_lives[j] if j < len(half_lives) else 0)
+
+    def __dealloc__(self):
+        if self.state != NULL:
+            windows_close(&self.state.windows)
+            index_close(&self.state.index)
+            arena_close(&self.state.arena)
+            free(self.state)
+
+    # -------------------------------------------------------------------------------------- writing
+
+    def ingest(self, const uint64_t[::1] entity_ids, const float[::1] weights, const int64_t[::1] times, int64_t clock):
+        """Apply events in order. ``clock`` is the newest time of the signal type, these events included."""
+        cdef Py_ssize_t count = entity_ids.shape[0], start = 0, size
+        cdef Events events
+        cdef int failed = 0
+        if weights.shape[0] != count or times.shape[0] != count:
+            raise ValueError("columns of different lengths")
+        if count == 0:
+            return
+        with nogil:
+            while start < count and not failed:
+                size = min(<Py_ssize_t>CHUNK, count - start)
+                events.entity_ids, events.weights, events.times = &entity_ids[start], &weights[start], &times[start]
+                acquire(&self.state.lock)
+                failed = ingest_chunk(self.state, events, size, clock)
+                unlock(&self.state.lock)
+                start += size
+        if failed:
+            raise MemoryError("no memory to apply events")
+
+    def add(self, uint64_t entity_id, float weight, int64_t t, int64_t clock):
+        """Apply one event."""
+        cdef Events events
+        cdef int failed
+        events.entity_ids, events.weights, events.times = &entity_id, &weight, &t
+        acquire(&self.state.lock)
+        failed = ingest_chunk(self.state, events, 1, clock)
+        unlock(&self.state.lock)
+        if failed:
+            raise MemoryError("no memory to apply an event")
+
+    def roll(self, int64_t t):
+        """Make the running counts those of time t (not before the clock), so that reads at t are one load."""
+        cdef int failed
+        with nogil:
+            acquire(&self.state.lock)
+            failed = roll_to(&self.state.windows, self.state.arena.rows, self.state.arena.count, t)
+            unlock(&self.state.lock)
+        if failed:
+            raise MemoryError("no memory to turn a window")
+
+    cdef bint _turns(self, int64_t t) noexcept:
+        return (self.state.windows.started and self.state.windows.fine_ns
+                and floor_divide(t, self.state.windows.fine_ns) != self.state.windows.rolled)
+
+    # -------------------------------------------------------------------------------------- reading
+
+    def score(self, uint64_t entity_id, int position, int64_t t):
+        """Return the decayed score at time t, float; 0.0 for an unknown entity."""
+        cdef HotRecord row
+        cdef uint32_t slot
+        acquire(&self.state.lock)
+        slot = find_slot(self.state, entity_id)
+        if slot != NOT_FOUND:
+            row = self.state.arena.rows[slot]
+        unlock(&self.state.lock)
+        return score_of(self.state, &row, position, t) if slot != NOT_FOUND else 0.0
+
+    def scores(self, const uint64_t[::1] entity_ids, int position, int64_t t, double[::1] out):
+        """Write the score of each id to out, float64[n]."""
+        cdef Py_ssize_t i, count = entity_ids.shape[0], start, stop
+        cdef uint32_t[64] slots
+        if out.shape[0] != count:
+            raise ValueError("columns of different lengths")
+        with nogil:
+            start = 0
+            while start < count:
+                stop = min(start + 64, count)
+                acquire(&self.state.lock)
+                for i in range(start, stop):
+                    slots[i - start] = find_slot(self.state, entity_ids[i])
+                    if slots[i - start] != NOT_FOUND:
+                        prefetch(&self.state.arena.rows[slots[i - start]])
+                for i in range(start, stop):
+                    out[i] = 0.0
+                    if slots[i - start] != NOT_FOUND:
+                        out[i] = score_of(self.state, &self.state.arena.rows[slots[i - start]], position, t)
+                unlock(&self.state.lock)
+                start = stop
+
+    def count(self, uint64_t entity_id, int window, int64_t t, bint roll=False):
+        """Return the events in window 0, 1, 2 (1h, 24h, 7d) at time t, or 3: of all time; int.
+
+        ``roll``: t is now, so that turning the windows to it first will serve the next reads too.
+        """
+        cdef HotRecord row
+        cdef uint32_t slot
+        cdef uint64_t total = 0
+        if roll and self._turns(t):
+            self.roll(t)
+        acquire(&self.state.lock)
+        slot = find_slot(self.state, entity_id)
+        if slot != NOT_FOUND:
+            row = self.state.arena.rows[slot]
+            total = count_at(self.state, &row, slot, window, t)
+        unlock(&self.state.lock)
+        return total
+
+    def counts(self, const uint64_t[::1] entity_ids, int window, int64_t t, uint64_t[::1] out, bint roll=False):
+        """Write the count of each id to out, uint64[n]."""
+        cdef Py_ssize_t i, count = entity_ids.shape[0]
+        cdef uint32_t slot
+        cdef Reading reading
+        if out.shape[0] != count:
+            raise ValueError("columns of different lengths")
+        if roll and self._turns(t):
+            self.roll(t)
+        with nogil:
+            acquire(&self.state.lock)
+            open_reading(self.state, window, t, &reading)
+            for i in range(count):
+                slot = find_slot(self.state, entity_ids[i]) if not reading.failed else NOT_FOUND
+                out[i] = 0 if slot == NOT_FOUND else reading_of(self.state, slot, &reading)
+            unlock(&self.state.lock)
+            free(reading.shifts)
+        if reading.failed:
+            raise MemoryError("no memory to read windows at another time")
+
+    def top_scores(self, Py_ssize_t k, int position, int64_t t):
+        """Return the ids (uint64) and scores (float64) of the k best entities, best first."""
+        cdef Best best
+        cdef uint32_t slot
+        open_best(&best, k, self.state.arena.count)
+        with nogil:
+            acquire(&self.state.lock)
+            for slot in range(self.state.arena.count):
+                offer(&best, self.state.arena.rows[slot].entity_id,
+                      score_of(self.state, &self.state.arena.rows[slot], position, t))
+            unlock(&self.state.lock)
+        return close_best(&best)
+
+    def top_counts(self, Py_ssize_t k, int window, int64_t t, bint roll=False):
+        """Return the ids (uint64) and counts (float64) of the k best entities with any, best first."""
+        cdef Best best
+        cdef uint32_t slot
+        cdef uint64_t count
+        cdef Reading reading
+        if roll and self._turns(t):
+            self.roll(t)
+        open_best(&best, k, self.state.arena.count)
+        with nogil:
+            acquire(&self.state.lock)
+            open_reading(self.state, window, t, &reading)
+            if not reading.failed:
+                for slot in range(self.state.arena.count):
+                    count = reading_of(self.state, slot, &reading)
+                    if count:
+                        offer(&best, self.state.arena.rows[slot].entity_id, <double>count)
+            unlock(&self.state.lock)
+            free(reading.shifts)
+        result = close_best(&best)
+        if reading.failed:
+            raise MemoryError("no memory to read windows at another time")
+        return result
+
+    def records(self):
+        """Return the hot records, structured array of RECORD_DTYPE: a live read-only view without a copy.
+
+        Its length is the number of entities now; its values follow later events. Window counts in it are those
+        of the bucket that the shard was last rolled to.
+        """
+        return np.frombuffer(RecordView(self), RECORD_DTYPE)
+
+    def slots(self, const uint64_t[::1] entity_ids):
+        """Return the row of each id in records(), int64[n]; -1 where unknown."""
+        found = np.empty(entity_ids.shape[0], np.int64)
+        cdef int64_t[::1] out = found
+        cdef Py_ssize_t i
+        cdef uint32_t slot
+        with nogil:
+            acquire(&self.state.lock)
+            for i in range(entity_ids.shape[0]):
+                slot = find_slot(self.state, entity_ids[i])
+                out[i] = -1 if slot == NOT_FOUND else <int64_t>slot
+            unlock(&self.state.lock)
+        return found
+
+    def __len__(self):
+        return self.state.arena.count
+
+    @property
+    def clock(self):
+        """The newest event time in ns, or None before the first event."""
+        return self.state.windows.clock if self.state.windows.started else None
+
+    def stats(self):
+        """Return plain counters: entities, events, late, saturated, and bytes by part."""
+        cdef int i
+        cdef size_t columns = self.state.windows.dirty_capacity * sizeof(uint32_t)
+        for i in range(60):
+            columns += self.state.windows.minutes[i].capacity * sizeof(uint64_t)
+        for i in range(168):
+            columns += self.state.windows.hours[i].capacity * sizeof(uint64_t)
+        return {
+            "entities": self.state.arena.count,
+            "events": self.state.events,
+            "late": self.state.late,
+            "saturated": self.state.saturated,
+            "record_bytes": <size_t>self.state.arena.committed * sizeof(HotRecord),
+            "index_bytes": <size_t>sizeof(uint64_t) << self.state.index.bits,
+            "column_bytes": columns,
+        }
+
+    # -------------------------------------------------------------------------------------- saving
+
+    def save(self, int64_t clock):
+        """Return the state as plain arrays, equal for equal logs, byte for byte.
+
+        A dict: entity_id uint64[n], last_time int64[n], sums float64[n, 3], total uint64[n], in order of arrival;
+        and for minutes and hours: ``*_bucket`` int64[c], ``*_end`` int64[c], ``*_slot`` uint32[m],
+        ``*_count`` uint32[m], where column i is [end[i-1], end[i]) of the latter two, in slot order.
+        """
+        cdef int failed
+        with nogil:
+            acquire(&self.state.lock)
+            failed = (advance_clock(&self.state.windows, self.state.arena.rows, self.state.arena.count, clock)
+                      if self.state.windows.started else 0)
+            if not failed and self.state.windows.fine_ns:
+                failed = seal_running(&self.state.windows, self.state.arena.rows, self.state.arena.count)
+        try:
+            if failed:
+                raise MemoryError("no memory to save a shard")
+            rows = self.records()
+            saved = {name: np.ascontiguousarray(rows[name]) for name in ("entity_id", "last_time", "sums", "total")}
+            self._save_columns(saved, "minute")
+            self._save_columns(saved, "hour")
+        finally:
+            unlock(&self.state.lock)
+        return saved
+
+    cdef _save_columns(self, dict saved, str ring):
+        cdef int64_t newest, bucket, span
+        cdef bint minutes = ring == "minute"
+        cdef Column *column
+        cdef const unsigned char[::1] raw
+        buckets, ends, entries = [], [], []
+        end = 0
+        if self.state.windows.started and self.state.windows.fine_ns:
+            newest = floor_divide(self.state.windows.clock, self.state.windows.fine_ns)
+            span = 60 if self.state.windows.keeps[0] else 0
+            if not minutes:
+                newest, span = hour_of(&self.state.windows, newest), self.state.windows.hours_kept
+            for bucket in range(newest - span + 1, newest + 1):
+                column = (minute_column(&self.state.windows, bucket) if minutes
+                          else hour_column(&self.state.windows, bucket))
+                if column.count == 0:
+                    continue
+                if column_compact(column, self.state.arena.count):
+                    raise MemoryError("no memory to save window columns")
+                raw = <const unsigned char[:column.count * sizeof(uint64_t)]><unsigned char *>column.entries
+                entries.append(np.array(raw).view(np.uint32).reshape(-1, 2))
+                end += column.count
+                buckets.append(bucket)
+                ends.append(end)
+        both = np.concatenate(entries) if entries else np.empty((0, 2), np.uint32)
+        saved[f"{ring}_bucket"] = np.array(buckets, np.int64)
+        saved[f"{ring}_end"] = np.array(ends, np.int64)
+        saved[f"{ring}_slot"] = np.ascontiguousarray(both[:, 0])
+        saved[f"{ring}_count"] = np.ascontiguousarray(both[:, 1])
+
+    def merge(self, dict saved, int64_t clock):
+        """Add what another shard's save() returned; ``clock`` is the newest time of the type, both included.
+
+        Into an empty shard this restores it exactly. The arrays are checked before anything changes.
+        """
+        cdef const uint64_t[::1] entity_ids = saved["entity_id"]
+        cdef const int64_t[::1] times = saved["last_time"]
+        cdef const double[:, ::1] sums = saved["sums"]
+        cdef const uint64_t[::1] totals = saved["total"]
+        cdef Py_ssize_t i, count = entity_ids.shape[0]
+        cdef uint32_t[::1] slots = np.empty(count, np.uint32)
+        cdef int failed
+        cdef uint32_t slot
+        if not (times.shape[0] == sums.shape[0] == totals.shape[0] == count and (count == 0 or sums.shape[1] == 3)):
+            raise ValueError("record columns of different lengths")
+        if count and int(np.max(saved["last_time"])) > clock:
+            raise ValueError("a record is newer than the clock")
+        for ring in ("minute", "hour"):
+            check_columns(saved, ring, count)
+        if count == 0:
+            return
+        with nogil:
+            acquire(&self.state.lock)
+            failed = (index_ensure(&self.state.index, <uint64_t>self.state.arena.count + count)
+                      or arena_ensure(&self.state.arena, <size_t>self.state.arena.count + count)
+                      or advance_clock(&self.state.windows, self.state.arena.rows, self.state.arena.count, clock))
+            if not failed:
+                for i in range(count):
+                    slot = find_or_insert(self.state, entity_ids[i], times[i])
+                    slots[i] = slot
+                    self.state.arena.rows[slot].total += totals[i]
+                    add_to_sums(self.state, &self.state.arena.rows[slot], &sums[i, 0], times[i])
+                    self.state.events += totals[i]
+        try:
+            if failed:
+                raise MemoryError("no memory to merge a shard")
+            self._merge_columns(saved, "minute", slots)
+            self._merge_columns(saved, "hour", slots)
+        finally:
+            unlock(&self.state.lock)
+
+    cdef _merge_columns(self, dict saved, str ring, uint32_t[::1] slots):
+        cdef const int64_t[::1] buckets = saved[f"{ring}_bucket"]
+        cdef const int64_t[::1] ends = saved[f"{ring}_end"]
+        cdef const uint32_t[::1] their_slots = saved[f"{ring}_slot"]
+        cdef const uint32_t[::1] counts = saved[f"{ring}_count"]
+        cdef bint minutes = ring == "minute"
+        cdef int64_t newest, rolled, bucket, i, start = 0
+        cdef Py_ssize_t c
+        cdef uint32_t slot
+        cdef HotRecord *row
+        if not self.state.windows.fine_ns:
+            return
+        newest = floor_divide(self.state.windows.clock, self.state.windows.fine_ns)
+        rolled = self.state.windows.rolled
+        if not minutes:
+            newest, rolled = hour_of(&self.state.windows, newest), hour_of(&self.state.windows, rolled)
+        for c in range(buckets.shape[0]):
+            bucket = buckets[c]
+            if bucket > newest - (60 if minutes else self.state.windows.hours_kept):
+                for i in range(start, ends[c]):
+                    slot = slots[their_slots[i]]
+                    row = &self.state.arena.rows[slot]
+                    if column_append(minute_column(&self.state.windows, bucket) if minutes
+                                     else hour_column(&self.state.windows, bucket),
+                                     slot, counts[i], self.state.arena.count):
+                        raise MemoryError("no memory to merge window columns")
+                    if minutes:
+                        row.windows[0] += counts[i] if bucket > rolled - 60 else 0
+                    else:
+                        row.windows[1] += (
+                            counts[i] if self.state.windows.keeps[1] and bucket > rolled - 24 else 0)
+                        row.windows[2] += (
+                            counts[i] if self.state.windows.keeps[2] and bucket > rolled - 168 else 0)
+            start = ends[c]
+
+
+def check_columns(dict saved, str ring, Py_ssize_t row_count):
+    """Raise ValueError unless the columns of one ring are well formed and name rows that there are."""
+    buckets, ends = saved[f"{ring}_bucket"], saved[f"{ring}_end"]
+    slots, counts = saved[f"{ring}_slot"], saved[f"{ring}_count"]
+    if len(buckets) != len(ends) or len(slots) != len(counts):
+        raise ValueError(f"{ring} columns of different lengths")
+    if (len(ends) and int(ends[-1]) or 0) != len(slots) or np.any(np.diff(ends, prepend=0) <= 0):
+        raise ValueError(f"{ring} columns do not add up")
+    if np.any(np.diff(buckets) <= 0):
+        raise ValueError(f"{ring} buckets are out of order")
+    if len(slots) and int(slots.max()) >= row_count:
+        raise ValueError(f"a {ring} column names a row that is not there")
+
+
+# ---------------------------------------------------------------------------------- counts at any time
+
+
+cdef struct Reading:
+    int window
+    bint failed
+    Shift shift
+    bint shifted            # whether shifts is set
+    uint32_t *shifts        # what to add or subtract, by slot
+
+
+cdef uint64_t count_at(
+    const ShardState *state, const HotRecord *row, uint32_t slot, int window, int64_t t
+) noexcept nogil:
+    cdef Shift shift
+    cdef uint32_t count
+    if window == ALL_EVENTS:
+        return row.total
+    shift = shift_to(&state.windows, window, t)
+    if shift.everything:
+        return 0
+    count = shift_of_slot(&state.windows, window, &shift, slot)
+    return row.windows[window] + count if shift.adds else row.windows[window] - count
+
+
+cdef void open_reading(const ShardState *state, int window, int64_t t, Reading *reading) noexcept nogil:
+    memset(reading, 0, sizeof(Reading))
+    reading.window = window
+    if window == ALL_EVENTS or state.arena.count == 0:
+        return
+    reading.shift = shift_to(&state.windows, window, t)
+    if reading.shift.everything or reading.shift.low >= reading.shift.high:
+        return
+    reading.shifts = <uint32_t *>calloc(state.arena.count, sizeof(uint32_t))
+    reading.failed = reading.shifts == NULL
+    reading.shifted = not reading.failed
+    if reading.shifted:
+        shift_of_all(&state.windows, window, &reading.shift, reading.shifts)
+
+
+cdef inline uint64_t reading_of(const ShardState *state, uint32_t slot, const Reading *reading) noexcept nogil:
+    cdef const HotRecord *row = &state.arena.rows[slot]
+    if reading.window == ALL_EVENTS:
+        return row.total
+    if reading.shift.everything:
+        return 0
+    if not reading.shifted:
+        return row.windows[reading.window]
+    if reading.shift.adds:
+        return row.windows[reading.window] + reading.shifts[slot]
+    return row.windows[reading.window] - reading.shifts[slot]
+
+
+# ---------------------------------------------------------------------------------- the k best
+
+
+cdef struct Candidate:
+    double value
+    uint64_t entity_id
+
+cdef struct Best:
+    Candidate *heap     # the worst of the best is at the root
+    Py_ssize_t size
+    Py_ssize_t room
+
+
+cdef inline bint worse(const Candidate *a, const Candidate *b) noexcept nogil:
+    """Whether a ranks behind b: by value, and the smaller id first where values are equal."""
+    return a.value < b.value or (a.value == b.value and a.entity_id > b.entity_id)
+
+
+cdef inline void sift_down(Best *best, Py_ssize_t at) noexcept nogil:
+    cdef Py_ssize_t child
+    cdef Candidate moved = best.heap[at]
+    while True:
+        child = 2 * at + 1
+        if child >= best.size:
+            break
+        if child + 1 < best.size and worse(&best.heap[child + 1], &best.heap[child]):
+            child += 1
+        if not worse(&best.heap[child], &moved):
+            break
+        best.heap[at] = best.heap[child]
+        at = child
+    best.heap[at] = moved
+
+
+cdef inline void offer(Best *best, uint64_t entity_id, double value) noexcept nogil:
+    cdef Candidate new
+    cdef Py_ssize_t at, parent
+    new.value, new.entity_id = value, entity_id
+    if best.size < best.room:
+        at = best.size
+        best.size += 1
+        while at > 0:
+            parent = (at - 1) // 2
+            if not worse(&new, &best.heap[parent]):
+                break
+            best.heap[at] = best.heap[parent]
+            at = parent
+        best.heap[at] = new
+    elif best.room and worse(&best.heap[0], &new):
+        best.heap[0] = new
+        sift_down(best, 0)
+
+
+cdef int open_best(Best *best, Py_ssize_t k, Py_ssize_t candidates) except -1:
+    if k < 0:
+        raise ValueError(f"k is {k}; it must not be negative")
+    best.room, best.size = min(k, candidates), 0
+    best.heap = <Candidate *>calloc(best.room + 1, sizeof(Candidate))
+    if best.heap == NULL:
+        raise MemoryError(f"no memory for the best {k}")
+    return 0
+
+
+cdef close_best(Best *best):
+    """Free the heap and return its ids and values, best first."""
+    cdef Py_ssize_t size = best.size
+    ids, values = np.empty(size, np.uint64), np.empty(size, np.float64)
+    cdef uint64_t[::1] ids_out = ids
+    cdef double[::1] values_out = values
+    while best.size:
+        ids_out[best.size - 1], values_out[best.size - 1] = best.heap[0].entity_id, best.heap[0].value
+        best.size -= 1
+        best.heap[0] = best.heap[best.size]
+        if best.size:
+            sift_down(best, 0)
+    free(best.heap)
+    return ids, values

@@ -1,0 +1,307 @@
+"""Sealing, expiry and rotation of window columns.
+
+When the fine bucket turns, the running counts of the entities that were touched in it become a column of
+(slot, count) entries; the columns that leave a window are subtracted from the running counts. Hours are gathered
+from the minutes as these are sealed. So a read is one load, rotation costs the touched entities only, and memory
+follows activity.
+"""
+
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free, qsort, realloc
+from libc.string cimport memset
+
+from tidal._ext.layout cimport HotRecord, prefetch
+
+cdef enum:
+    AHEAD = 16                  # rows to prefetch before they are touched
+    MINUTES_PER_HOUR = 60
+    COLUMN_ENTRIES_MIN = 16
+    SPARSE_FACTOR = 16          # below row_count / 16 entries, sorting beats a counter for each row
+
+cdef int64_t MINUTE_NS = 60000000000
+cdef int64_t HOUR_NS = 3600000000000
+cdef int64_t[3] SPAN = [60, 24, 168]  # buckets of each window: minutes, hours, hours
+
+
+cdef int64_t floor_divide(int64_t value, int64_t divisor) noexcept nogil:
+    cdef int64_t quotient = value // divisor  # C division: towards zero
+    return quotient - (value < 0 and quotient * divisor != value)
+
+
+cdef Column *minute_column(Windows *windows, int64_t minute) noexcept nogil:
+    return &windows.minutes[minute - floor_divide(minute, MINUTE_COLUMNS) * MINUTE_COLUMNS]
+
+
+cdef Column *hour_column(Windows *windows, int64_t hour) noexcept nogil:
+    return &windows.hours[hour - floor_divide(hour, HOUR_COLUMNS) * HOUR_COLUMNS]
+
+
+cdef int64_t hour_of(const Windows *windows, int64_t fine) noexcept nogil:
+    """The hour that holds a fine bucket."""
+    return floor_divide(fine, MINUTES_PER_HOUR) if windows.keeps[0] else fine
+
+
+# ------------------------------------------------------------------------------------------ columns
+
+
+cdef int column_append(Column *column, uint32_t slot, uint32_t count, uint32_t row_count) noexcept nogil:
+    """Add an entry; 0, or -1 without memory."""
+    cdef size_t capacity
+    cdef Entry *entries
+    if column.count == column.capacity:
+        if column.count >= 2 * column.compacted + 256:
+            column_compact(column, row_count)  # without memory for that, growing may still work
+        if column.count * 2 > column.capacity or column.capacity == 0:
+            capacity = column.capacity + column.capacity // 2 + COLUMN_ENTRIES_MIN
+            entries = <Entry *>realloc(column.entries, capacity * sizeof(Entry))
+            if entries == NULL:
+                return -1
+            column.entries = entries
+            column.capacity = capacity
+    column.entries[column.count].slot = slot
+    column.entries[column.count].count = count
+    column.count += 1
+    return 0
+
+
+cdef void column_clear(Column *column) noexcept nogil:
+    free(column.entries)
+    memset(column, 0, sizeof(Column))
+
+
+cdef int compare_entries(const void *a, const void *b) noexcept nogil:
+    cdef uint32_t left = (<const Entry *>a).slot, right = (<const Entry *>b).slot
+    return (left > right) - (left < right)
+
+
+cdef int column_compact(Column *column, uint32_t row_count) noexcept nogil:
+    """Leave one entry a slot, in slot order, and no spare capacity; 0, or -1 without memory and unchanged."""
+    cdef uint32_t *totals
+    cdef size_t i, kept = 0
+    cdef uint32_t slot
+    cdef Entry *trimmed
+    if column.count == 0:
+        return 0
+    if column.count < row_count // SPARSE_FACTOR:
+        qsort(column.entries, column.count, sizeof(Entry), compare_entries)
+        for i in range(1, column.count):
+            if column.entries[i].slot == column.entries[kept].slot:
+                column.entries[kept].count += column.entries[i].count
+            else:
+                kept += 1
+                column.entries[kept] = column.entries[i]
+        kept += 1
+    else:
+        totals = <uint32_t *>calloc(row_count, sizeof(uint32_t))
+        if totals == NULL:
+            return -1
+        for i in range(column.count):
+            totals[column.entries[i].slot] += column.entries[i].count
+        # Distinct slots are no more than entries, so this never writes past what is there.
+        for slot in range(row_count):
+            if totals[slot]:
+                column.entries[kept].slot = slot
+                column.entries[kept].count = totals[slot]
+                kept += 1
+        free(totals)
+    column.count = column.compacted = kept
+    trimmed = <Entry *>realloc(column.entries, kept * sizeof(Entry))
+    if trimmed != NULL:
+        column.entries = trimmed
+        column.capacity = kept
+    return 0
+
+
+# ------------------------------------------------------------------------------------------ life
+
+
+cdef void windows_open(Windows *windows, bint hour, bint day, bint week) noexcept nogil:
+    memset(windows, 0, sizeof(Windows))
+    windows.keeps[0], windows.keeps[1], windows.keeps[2] = hour, day, week
+    windows.increments[0], windows.increments[1], windows.increments[2] = hour, day, week
+    windows.largest = 2 if week else 1 if day else 0
+    windows.fine_ns = MINUTE_NS if hour else HOUR_NS if day or week else 0
+    windows.hours_kept = 168 if week else 24 if day else 0
+
+
+cdef void windows_close(Windows *windows) noexcept nogil:
+    cdef int i
+    for i in range(MINUTE_COLUMNS):
+        column_clear(&windows.minutes[i])
+    for i in range(HOUR_COLUMNS):
+        column_clear(&windows.hours[i])
+    free(windows.dirty)
+    windows.dirty = NULL
+
+
+cdef int windows_reserve(Windows *windows, size_t events) noexcept nogil:
+    """Make room for this many more dirty slots; 0, or -1 without memory."""
+    cdef size_t capacity
+    cdef uint32_t *dirty
+    if windows.fine_ns == 0 or windows.dirty_count + events <= windows.dirty_capacity:
+        return 0
+    capacity = windows.dirty_count + events + windows.dirty_capacity // 2
+    dirty = <uint32_t *>realloc(windows.dirty, capacity * sizeof(uint32_t))
+    if dirty == NULL:
+        return -1
+    windows.dirty = dirty
+    windows.dirty_capacity = capacity
+    return 0
+
+
+# ------------------------------------------------------------------------------------------ rotation
+
+
+cdef int seal_running(Windows *windows, HotRecord *rows, uint32_t row_count) noexcept nogil:
+    """Move the running bucket's counts into its columns; 0, or -1 without memory."""
+    cdef size_t i
+    cdef uint32_t slot
+    cdef Column *minute = minute_column(windows, windows.rolled)
+    cdef Column *hour = hour_column(windows, hour_of(windows, windows.rolled))
+    for i in range(windows.dirty_count):
+        if i + AHEAD < windows.dirty_count:
+            prefetch(&rows[windows.dirty[i + AHEAD]])
+        slot = windows.dirty[i]
+        if windows.keeps[0] and column_append(minute, slot, rows[slot].running, row_count):
+            return -1
+        if windows.hours_kept and column_append(hour, slot, rows[slot].running, row_count):
+            return -1
+        rows[slot].running = 0
+    windows.dirty_count = 0
+    return 0
+
+
+cdef void apply_column(const Column *column, HotRecord *rows, int window, bint adds) noexcept nogil:
+    cdef size_t i
+    cdef const Entry *entry
+    for i in range(column.count):
+        if i + AHEAD < column.count:
+            prefetch(&rows[column.entries[i + AHEAD].slot])
+        entry = &column.entries[i]
+        if adds:
+            rows[entry.slot].windows[window] += entry.count
+        else:
+            rows[entry.slot].windows[window] -= entry.count
+
+
+cdef int roll_fine(Windows *windows, HotRecord *rows, uint32_t row_count, int64_t fine) noexcept nogil:
+    cdef int window
+    cdef int64_t bucket
+    cdef Shift shift
+    if fine == windows.rolled:
+        return 0
+    if seal_running(windows, rows, row_count):
+        return -1
+    for window in range(3):
+        if windows.keeps[window]:
+            shift = shift_to(windows, window, fine * windows.fine_ns)
+            for bucket in range(shift.low + 1, shift.high + 1):
+                apply_column(column_of(windows, window, bucket), rows, window, shift.adds)
+    windows.rolled = fine
+    windows.running_start = fine * windows.fine_ns
+    return 0
+
+
+cdef int roll_to(Windows *windows, HotRecord *rows, uint32_t row_count, int64_t t) noexcept nogil:
+    """Make the running counts those of time t, not before the clock; 0, or -1 without memory."""
+    if windows.fine_ns == 0 or not windows.started:
+        return 0
+    return roll_fine(windows, rows, row_count, floor_divide(t, windows.fine_ns))
+
+
+cdef int advance_clock(Windows *windows, HotRecord *rows, uint32_t row_count, int64_t t) noexcept nogil:
+    """Set the clock to t where that is later, and drop what left every window; 0, or -1 without memory."""
+    cdef int64_t fine, past, hour, past_hour, bucket
+    if windows.started and t <= windows.clock:
+        return 0
+    if windows.fine_ns == 0:
+        windows.started, windows.clock = True, t
+        return 0
+    fine = floor_divide(t, windows.fine_ns)
+    if not windows.started:
+        windows.started, windows.clock = True, t
+        windows.rolled, windows.running_start = fine, fine * windows.fine_ns
+        return 0
+    if fine > windows.rolled and roll_fine(windows, rows, row_count, fine):
+        return -1
+    past = floor_divide(windows.clock, windows.fine_ns)
+    windows.clock = t
+    if windows.keeps[0]:
+        for bucket in range(past, min(fine, past + MINUTE_COLUMNS)):
+            column_clear(minute_column(windows, bucket + 1))  # the slot of the minute an hour before
+    hour, past_hour = hour_of(windows, fine), hour_of(windows, past)
+    if windows.hours_kept and hour > past_hour:
+        column_compact(hour_column(windows, past_hour), row_count)
+        for bucket in range(past_hour + 1, min(hour, past_hour + HOUR_COLUMNS) + 1):
+            column_clear(hour_column(windows, bucket - windows.hours_kept))
+    return 0
+
+
+cdef int add_late(Windows *windows, HotRecord *row, uint32_t slot, uint32_t row_count, int64_t t) noexcept nogil:
+    """Count an event of a bucket before the running one, where a window still holds it; 0, or -1 without memory."""
+    cdef int64_t fine = floor_divide(t, windows.fine_ns), hour = hour_of(windows, fine)
+    cdef int64_t clock = floor_divide(windows.clock, windows.fine_ns)
+    cdef int64_t rolled_hour = hour_of(windows, windows.rolled)
+    if windows.keeps[0] and fine > clock - MINUTE_COLUMNS:
+        if column_append(minute_column(windows, fine), slot, 1, row_count):
+            return -1
+        row.windows[0] += fine > windows.rolled - SPAN[0]
+    if windows.hours_kept and hour > hour_of(windows, clock) - windows.hours_kept:
+        if column_append(hour_column(windows, hour), slot, 1, row_count):
+            return -1
+        row.windows[1] += windows.keeps[1] and hour > rolled_hour - SPAN[1]
+        row.windows[2] += windows.keeps[2] and hour > rolled_hour - SPAN[2]
+    return 0
+
+
+# ------------------------------------------------------------------------------------------ reading elsewhere
+
+
+cdef Column *column_of(const Windows *windows, int window, int64_t bucket) noexcept nogil:
+    return (minute_column(<Windows *>windows, bucket) if window == 0
+            else hour_column(<Windows *>windows, bucket))
+
+
+cdef Shift shift_to(const Windows *windows, int window, int64_t t) noexcept nogil:
+    """What separates the running count of a window from its count at time t, not before the clock."""
+    cdef Shift shift
+    cdef int64_t span = SPAN[window]
+    cdef int64_t target = floor_divide(t, windows.fine_ns), rolled = windows.rolled
+    cdef int64_t newest = floor_divide(windows.clock, windows.fine_ns), oldest
+    if window > 0:
+        target, rolled = hour_of(windows, target), hour_of(windows, rolled)
+        newest = hour_of(windows, newest)
+        oldest = newest - windows.hours_kept
+    else:
+        oldest = newest - MINUTE_COLUMNS
+    shift.adds = target < rolled
+    shift.everything = target - span >= newest
+    # Only (oldest, newest] has columns.
+    shift.low = max(min(target, rolled) - span, oldest)
+    shift.high = min(max(target, rolled) - span, newest)
+    return shift
+
+
+cdef uint32_t shift_of_slot(const Windows *windows, int window, const Shift *shift, uint32_t slot) noexcept nogil:
+    """The events of one slot in the buckets (low, high]."""
+    cdef uint32_t total = 0
+    cdef int64_t bucket
+    cdef size_t i
+    cdef const Column *column
+    for bucket in range(shift.low + 1, shift.high + 1):
+        column = column_of(windows, window, bucket)
+        for i in range(column.count):
+            if column.entries[i].slot == slot:
+                total += column.entries[i].count
+    return total
+
+
+cdef void shift_of_all(const Windows *windows, int window, const Shift *shift, uint32_t *shifts_out) noexcept nogil:
+    """Add the events of each slot in the buckets (low, high] to shifts_out[slot]."""
+    cdef int64_t bucket
+    cdef size_t i
+    cdef const Column *column
+    for bucket in range(shift.low + 1, shift.high + 1):
+        column = column_of(windows, window, bucket)
+        for i in range(column.count):
+            shifts_out[column.entries[i].slot] += column.entries[i].count

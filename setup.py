@@ -1,0 +1,56 @@
+"""Compiled modules. Everything else is declared in pyproject.toml."""
+
+import os
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+DEBUG = bool(os.environ.get("TIDAL_DEBUG"))
+
+SOURCES = sorted(Path("_ext").glob("*.pyx"))
+CONTRACTS = sorted([*Path("tidal/_ext").glob("*.pxd"), *Path("tidal/_ext").glob("*.h")])
+GENERATED = Path("build/cython-debug" if DEBUG else "build/cython")
+
+# -ffp-contract=off: a fused multiply-add rounds once where two operations round twice, so a
+# machine with FMA would hold other bytes than one without. Equal logs must give equal bytes.
+OPTIMISED = ["-O3", "-g0", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
+COMPILE_ARGS = ["-O0", "-g", "-ffp-contract=off"] if DEBUG else OPTIMISED
+
+
+def contract_changed() -> bool:
+    """Return whether a .pxd or .h is newer than some generated C file.
+
+    cythonize() looks for a module's own .pxd beside its .pyx. Ours live in
+    tidal/_ext, so on its own it would miss an edit there and leave two
+    modules compiled against different record layouts.
+    """
+    times = [c.stat().st_mtime for c in GENERATED.rglob("*.c")]
+    return bool(times) and max(p.stat().st_mtime for p in CONTRACTS) > min(times)
+
+
+setup(
+    ext_modules=cythonize(
+        [
+            Extension(
+                f"tidal._ext.{source.stem}",
+                [source.as_posix()],
+                include_dirs=["tidal/_ext"],
+                depends=[header.as_posix() for header in CONTRACTS],
+                extra_compile_args=COMPILE_ARGS,
+            )
+            for source in SOURCES
+        ],
+        build_dir=GENERATED.as_posix(),
+        force=contract_changed(),
+        annotate=DEBUG,
+        compiler_directives={
+            "language_level": "3",
+            "boundscheck": DEBUG,
+            "wraparound": False,
+            "initializedcheck": DEBUG,
+            "cdivision": True,
+            "embedsignature": True,
+        },
+    ),
+)

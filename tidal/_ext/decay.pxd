@@ -1,0 +1,37 @@
+"""Batch updates and reads of hot records: one shard's state, and the kernels over it."""
+
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+from tidal._ext.arena cimport Arena
+from tidal._ext.index cimport Index
+from tidal._ext.layout cimport Decay, HotRecord, Lock
+from tidal._ext.windows cimport Windows
+
+cdef enum:
+    CHUNK = 2048        # events under one hold of the lock
+    SUMS_MAX = 3
+
+cdef struct ShardState:
+    Lock lock
+    Arena arena
+    Index index
+    Windows windows
+    Decay decays[SUMS_MAX]
+    int sum_count               # sums in use, 1 to 3
+    uint64_t events
+    uint64_t late               # events before the running bucket
+    uint64_t saturated          # events left out of window counts that stand at 2^32 - 1
+    uint32_t tags[CHUNK]        # scratch of the chunk under way
+    uint32_t slots[CHUNK]
+    double terms[SUMS_MAX][CHUNK]
+
+cdef struct Events:
+    const uint64_t *entity_ids
+    const float *weights
+    const int64_t *times
+
+cdef int ingest_chunk(ShardState *state, Events events, int64_t count, int64_t clock) noexcept nogil
+cdef uint32_t find_slot(const ShardState *state, uint64_t entity_id) noexcept nogil
+cdef uint32_t find_or_insert(ShardState *state, uint64_t entity_id, int64_t t) noexcept nogil
+cdef void add_to_sums(const ShardState *state, HotRecord *row, const double *sums, int64_t t) noexcept nogil
+cdef double score_of(const ShardState *state, const HotRecord *row, int position, int64_t t) noexcept nogil

@@ -1,0 +1,75 @@
+"""Entity id -> slot: open addressing over cells of 8 bytes; the full key is in the record itself."""
+
+from libc.stdint cimport uint32_t, uint64_t
+
+from tidal._ext.layout cimport HotRecord
+
+cdef enum:
+    NOT_FOUND = 0xFFFFFFFF
+
+cdef struct Index:
+    uint64_t *cells   # (hash, high 32 bits) << 32 | slot + 1; 0 is empty
+    uint32_t bits     # there are 1 << bits cells
+    uint32_t used
+
+cdef int index_open(Index *index) noexcept nogil
+cdef int index_ensure(Index *index, uint64_t entries) noexcept nogil
+cdef void index_close(Index *index) noexcept nogil
+
+
+cdef extern from * nogil:
+    """
+    /* One 64 x 64 -> 128 bit multiplication, folded. */
+    static inline uint64_t tidal_mix(uint64_t id) {
+        __uint128_t product = (__uint128_t)(id ^ 0x9e3779b97f4a7c15u) * 0xd1342543de82ef95u;
+        uint64_t folded = (uint64_t)(product >> 64) ^ (uint64_t)product;
+        return folded ^ (folded >> 29);
+    }
+    """
+    uint64_t mix "tidal_mix"(uint64_t entity_id)
+
+
+# A cell's home is the top bits of its tag, so growing the index needs the old cells only, not the records.
+cdef inline uint32_t tag_of(uint64_t hashed) noexcept nogil:
+    return <uint32_t>(hashed >> 32)
+
+
+cdef inline uint64_t home_of(const Index *index, uint32_t tag) noexcept nogil:
+    return tag >> (32 - index.bits)
+
+
+# The slot of the first cell with this tag: nearly always the right one. The caller compares the key in the record.
+cdef inline uint32_t index_guess(const Index *index, uint32_t tag) noexcept nogil:
+    cdef uint64_t mask = (<uint64_t>1 << index.bits) - 1
+    cdef uint64_t at = home_of(index, tag)
+    cdef uint64_t cell = index.cells[at]
+    while cell != 0:
+        if <uint32_t>(cell >> 32) == tag:
+            return <uint32_t>cell - 1
+        at = (at + 1) & mask
+        cell = index.cells[at]
+    return NOT_FOUND
+
+
+cdef inline uint32_t index_find(
+    const Index *index, uint32_t tag, uint64_t entity_id, const HotRecord *rows
+) noexcept nogil:
+    cdef uint64_t mask = (<uint64_t>1 << index.bits) - 1
+    cdef uint64_t at = home_of(index, tag)
+    cdef uint64_t cell = index.cells[at]
+    while cell != 0:
+        if <uint32_t>(cell >> 32) == tag and rows[<uint32_t>cell - 1].entity_id == entity_id:
+            return <uint32_t>cell - 1
+        at = (at + 1) & mask
+        cell = index.cells[at]
+    return NOT_FOUND
+
+
+# The id must not be in the index yet, and there must be room (index_ensure).
+cdef inline void index_insert(Index *index, uint32_t tag, uint32_t slot) noexcept nogil:
+    cdef uint64_t mask = (<uint64_t>1 << index.bits) - 1
+    cdef uint64_t at = home_of(index, tag)
+    while index.cells[at] != 0:
+        at = (at + 1) & mask
+    index.cells[at] = <uint64_t>tag << 32 | (slot + 1)
+    index.used += 1

@@ -1,0 +1,26 @@
+/* A ticket lock: fair, so that a point read gets in between two chunks of a long bulk ingest.
+ *
+ * Held for one chunk of a few thousand events at most. A waiter spins briefly and then gives its
+ * processor away: the holder may need it.
+ */
+#ifndef TIDAL_LOCK_H
+#define TIDAL_LOCK_H
+
+#include <sched.h>
+#include <stdint.h>
+
+typedef struct {
+    uint32_t next, serving;
+} tidal_lock;
+
+static inline void tidal_acquire(tidal_lock *lock) {
+    uint32_t ticket = __atomic_fetch_add(&lock->next, 1, __ATOMIC_RELAXED);
+    for (unsigned spins = 0; __atomic_load_n(&lock->serving, __ATOMIC_ACQUIRE) != ticket; spins++)
+        if (spins > 64) sched_yield();
+}
+
+static inline void tidal_unlock(tidal_lock *lock) {
+    __atomic_store_n(&lock->serving, lock->serving + 1, __ATOMIC_RELEASE);
+}
+
+#endif

@@ -1,0 +1,64 @@
+"""Window counts of one shard: time-major columns behind the running counts in the hot records.
+
+Words: the *fine* bucket is the minute where the 1h window is kept, else the hour. The *clock* is the newest event
+time. The running counts in the records are those of the fine bucket ``rolled``, which a read may have moved past
+the clock; columns stay until the clock passes them, so any later read can be answered too.
+"""
+
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+from tidal._ext.layout cimport HotRecord
+
+cdef enum:
+    MINUTE_COLUMNS = 60
+    HOUR_COLUMNS = 168
+
+cdef struct Entry:
+    uint32_t slot
+    uint32_t count
+
+cdef struct Column:
+    Entry *entries      # a multiset: a slot may stand more than once until the column is compacted
+    size_t count
+    size_t capacity
+    size_t compacted    # count after the last compaction
+
+cdef struct Windows:
+    bint keeps[3]               # 1h, 24h, 7d
+    uint32_t increments[3]      # what one event adds to each running count: 1 where kept
+    uint32_t largest            # position of the longest window kept: no other count exceeds its count
+    int64_t fine_ns             # length of a fine bucket; 0 where no window is kept
+    int64_t hours_kept          # 0, 24 or 168
+    bint started                # whether there was an event
+    int64_t clock               # ns, newest event time
+    int64_t rolled              # fine bucket of the running counts, at or after that of the clock
+    int64_t running_start       # ns where that bucket starts: events from here on take the fast path
+    uint32_t *dirty             # slots whose `running` is not zero, each once
+    size_t dirty_count
+    size_t dirty_capacity
+    Column minutes[MINUTE_COLUMNS]
+    Column hours[HOUR_COLUMNS]
+
+# What must be added to or taken from a running count to read it at another time.
+cdef struct Shift:
+    bint everything     # all counts are zero there
+    bint adds           # add what lies in (low, high], instead of subtracting
+    int64_t low
+    int64_t high
+
+cdef void windows_open(Windows *windows, bint hour, bint day, bint week) noexcept nogil
+cdef void windows_close(Windows *windows) noexcept nogil
+cdef int windows_reserve(Windows *windows, size_t events) noexcept nogil
+cdef int advance_clock(Windows *windows, HotRecord *rows, uint32_t row_count, int64_t t) noexcept nogil
+cdef int roll_to(Windows *windows, HotRecord *rows, uint32_t row_count, int64_t t) noexcept nogil
+cdef int seal_running(Windows *windows, HotRecord *rows, uint32_t row_count) noexcept nogil
+cdef int add_late(Windows *windows, HotRecord *row, uint32_t slot, uint32_t row_count, int64_t t) noexcept nogil
+cdef Shift shift_to(const Windows *windows, int window, int64_t t) noexcept nogil
+cdef uint32_t shift_of_slot(const Windows *windows, int window, const Shift *shift, uint32_t slot) noexcept nogil
+cdef void shift_of_all(const Windows *windows, int window, const Shift *shift, uint32_t *shifts_out) noexcept nogil
+cdef int column_append(Column *column, uint32_t slot, uint32_t count, uint32_t row_count) noexcept nogil
+cdef int column_compact(Column *column, uint32_t row_count) noexcept nogil
+cdef int64_t floor_divide(int64_t value, int64_t divisor) noexcept nogil
+cdef Column *minute_column(Windows *windows, int64_t minute) noexcept nogil
+cdef Column *hour_column(Windows *windows, int64_t hour) noexcept nogil
+cdef int64_t hour_of(const Windows *windows, int64_t fine) noexcept nogil

@@ -1,0 +1,252 @@
+"""Entities by key: the ids of string keys, the names of ids, and the metadata of both."""
+
+from __future__ import annotations
+
+import json
+import operator
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, SupportsIndex
+
+import numpy as np
+from blake3 import blake3
+
+from tidal.errors import InvalidEntity, InvalidKind, KeyCollision
+from tidal.schema.events import U64, NewKey
+from tidal.storage.engine import StorageEngine, WriteBatch
+from tidal.storage.keys import ID_MAX, KEYSPACES, Tag, decode_key, encode_key, id_prefix
+
+KEY_BYTES_MAX: Final = 1024
+_NAME_SUFFIX = b"name"
+
+Entity = SupportsIndex | str
+"""An id (0 .. 2**64 - 1), or a string key."""
+
+
+def entity_key_id(key: str) -> int:
+    """Return the id of a string key: the first 8 bytes, little-endian, of BLAKE3 of its UTF-8 bytes.
+
+    The same in every store, region and process. Raises InvalidEntity for what is not text of at most
+    KEY_BYTES_MAX bytes.
+
+    >>> entity_key_id("sku:85123A")
+    8686700507223753918
+    """
+    try:
+        encoded = key.encode()
+    except (AttributeError, UnicodeEncodeError) as error:
+        raise InvalidEntity(f"key {key!r} is not valid text: {error}") from error
+    if len(encoded) > KEY_BYTES_MAX:
+        raise InvalidEntity(
+            f"key {key[:40]!r}... has {len(encoded)} bytes, at most {KEY_BYTES_MAX}; shorten it or hash it"
+        )
+    return int.from_bytes(blake3(encoded).digest(8), "little")
+
+
+def entity_key_ids(keys: Sequence[str]) -> U64:
+    """Return the ids of many string keys, in order; each distinct key is hashed once."""
+    ids = {key: entity_key_id(key) for key in dict.fromkeys(keys)}
+    return np.fromiter(map(ids.__getitem__, keys), np.uint64, len(keys))
+
+
+class KeyNames:
+    """The names of ids, by kind. Safe to share by threads.
+
+    A name goes through the log first: ``ids`` tells which names the log lacks, the batch of events carries
+    them, and ``adopt`` makes them known once that batch is logged. ``flush`` puts them into the storage
+    engine, after which the log that carried them may go. Names are loaded from the engine when asked for,
+    and stay in memory.
+    """
+
+    def __init__(self, engine: StorageEngine) -> None:
+        self._engine = engine
+        self._lock = threading.Lock()
+        self._ids: dict[str, dict[str, int]] = {kind: {} for kind in KEYSPACES}
+        self._names: dict[str, dict[int, str]] = {kind: {} for kind in KEYSPACES}
+        self._pending: dict[tuple[str, int], str] = {}  # adopted, not in the engine yet
+
+    def ids(self, kind: str | None, keys: Sequence[str]) -> tuple[U64, tuple[NewKey, ...]]:
+        """Return the ids of keys, and those keys that have no stored name, each once.
+
+        Remembers nothing that is new: a batch that is refused leaves no trace. Without a kind (sessions)
+        no name is ever kept. Raises KeyCollision if another key has the id of one of these.
+        """
+        if kind is None:
+            return entity_key_ids(keys), ()
+        _keyspace(kind)
+        known = self._ids[kind]
+        try:
+            return np.fromiter(map(known.__getitem__, keys), np.uint64, len(keys)), ()
+        except KeyError:
+            pass
+        ids: dict[str, int] = {}
+        new: dict[int, NewKey] = {}
+        for key in dict.fromkeys(keys):
+            if (id := known.get(key)) is None:
+                id = entity_key_id(key)
+                name = new[id].key if id in new else self.name(kind, id)
+                if name is None:
+                    new[id] = NewKey(kind, id, key)
+                elif name != key:
+                    raise _collision(kind, id, name, key)
+            ids[key] = id
+        return np.fromiter(map(ids.__getitem__, keys), np.uint64, len(keys)), tuple(new.values())
+
+    def id(self, kind: str, key: str) -> int:
+        """Return the id of one key, whether its name is known or not, or raise KeyCollision."""
+        id = self._ids[kind].get(key) if kind in self._ids else None
+        if id is None:
+            id = entity_key_id(key)
+            if (name := self.name(kind, id)) not in (None, key):
+                raise _collision(kind, id, name, key)
+        return id
+
+    def adopt(self, new_keys: Iterable[NewKey], *, stored: bool = False) -> None:
+        """Make names known that the log now holds, or the engine (``stored``); the first name of an id stays.
+
+        Adopting a name again changes nothing, so that recovery may replay any part of the log.
+        """
+        with self._lock:
+            for kind, id, key in new_keys:
+                if self._names[kind].setdefault(id, key) == key:
+                    self._ids[kind][key] = id
+                    if not stored:
+                        self._pending[kind, id] = key
+
+    def name(self, kind: str, id: int) -> str | None:
+        """Return the key that an id was made from, or None for an id that never had one."""
+        keyspace = _keyspace(kind)
+        if (name := self._names[kind].get(id)) is not None:
+            return name
+        stored = self._engine.get(keyspace, _name_key(id))
+        if stored is None:
+            return None
+        self.adopt([NewKey(kind, id, stored.decode())], stored=True)
+        return self._names[kind][id]
+
+    def names(self, kind: str, ids: Iterable[int]) -> list[str | None]:
+        """Return ``name`` of each id."""
+        return [self.name(kind, int(id)) for id in ids]
+
+    def flush(self) -> int:
+        """Write adopted names to the engine in one durable batch; return how many. Due at each checkpoint."""
+        with self._lock:
+            pending = dict(self._pending)
+        if pending:
+            with self._engine.batch() as batch:
+                write_names(batch, (NewKey(kind, id, key) for (kind, id), key in pending.items()))
+            self._engine.flush()
+        with self._lock:
+            for place in pending:
+                self._pending.pop(place, None)
+        return len(pending)
+
+
+def write_names(batch: WriteBatch, new_keys: Iterable[NewKey]) -> None:
+    """Add the records of names to a batch."""
+    for kind, id, key in new_keys:
+        batch.put(_keyspace(kind), _name_key(id), key.encode())
+
+
+class EntityStore:
+    """Metadata of the entities of one kind, a JSON object each: ``db.items``, ``db.users``, ``db.creators``.
+
+    Metadata is not part of the log: it is durable when a call returns, and is not replayed.
+
+    >>> from tidal.storage import MemoryEngine
+    >>> engine = MemoryEngine()
+    >>> items = EntityStore(engine, "item", KeyNames(engine))
+    >>> items.put(42, {"title": "Ebb"})
+    >>> items.put("sku:7", {"title": "Flow"})
+    >>> items.get("sku:7")
+    {'title': 'Flow'}
+    >>> next(items.scan())
+    (42, {'title': 'Ebb'})
+    """
+
+    def __init__(self, engine: StorageEngine, kind: str, names: KeyNames) -> None:
+        self._engine, self._kind, self._names = engine, kind, names
+        self._keyspace = _keyspace(kind)
+
+    def put(self, entity: Entity, metadata: Mapping[str, Any]) -> None:
+        """Store an entity's metadata, replacing what there was.
+
+        Integers stay exact at any size. Raises InvalidEntity for an id outside u64 or metadata that JSON
+        cannot hold (NaN and infinity among it), KeyCollision for a key whose id is another key's.
+        """
+        self.put_many([(entity, metadata)])
+
+    def put_many(
+        self, pairs: Mapping[Entity, Mapping[str, Any]] | Iterable[tuple[Entity, Mapping[str, Any]]]
+    ) -> int:
+        """Store the metadata of many entities, all or nothing; return how many pairs there were."""
+        rows = list(pairs.items() if isinstance(pairs, Mapping) else pairs)
+        keys = [entity for entity, _ in rows if isinstance(entity, str)]
+        key_ids, new_keys = self._names.ids(self._kind, keys)
+        ids = iter(key_ids.tolist())
+        with self._engine.batch() as batch:
+            write_names(batch, new_keys)
+            for entity, metadata in rows:
+                id = next(ids) if isinstance(entity, str) else _checked_id(entity)
+                batch.put(self._keyspace, encode_key(id, Tag.META), _encode_metadata(entity, metadata))
+        self._names.adopt(new_keys, stored=True)
+        return len(rows)
+
+    def get(self, entity: Entity) -> dict[str, Any] | None:
+        """Return an entity's metadata, or None."""
+        value = self._engine.get(self._keyspace, encode_key(self._id(entity), Tag.META))
+        return None if value is None else _decode_metadata(value)
+
+    def delete(self, entity: Entity) -> None:
+        """Remove an entity's metadata; fine if there is none. Its signals and its name stay."""
+        self._engine.delete(self._keyspace, encode_key(self._id(entity), Tag.META))
+
+    def scan(self, start: SupportsIndex | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yield (id, metadata) in the order of ids, from ``start`` on, as it is when the first is asked for."""
+        first = b"" if start is None else id_prefix(_checked_id(start))
+        for key, value in self._engine.scan(self._keyspace, start=first):
+            decoded = decode_key(key)
+            if decoded.tag is Tag.META:
+                yield decoded.id, _decode_metadata(value)
+
+    def _id(self, entity: Entity) -> int:
+        return self._names.id(self._kind, entity) if isinstance(entity, str) else _checked_id(entity)
+
+
+def _encode_metadata(entity: Entity, metadata: Mapping[str, Any]) -> bytes:
+    if not isinstance(metadata, Mapping) or not all(isinstance(name, str) for name in metadata):
+        raise InvalidEntity(f"metadata of {entity!r} is not a mapping with str keys: {metadata!r}")
+    try:
+        return json.dumps(dict(metadata), allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidEntity(f"metadata of {entity!r} is not JSON: {error}") from error
+
+
+def _decode_metadata(value: bytes) -> dict[str, Any]:
+    metadata: dict[str, Any] = json.loads(value)
+    return metadata
+
+
+def _checked_id(entity: SupportsIndex) -> int:
+    try:
+        id = operator.index(entity)
+    except TypeError:
+        raise InvalidEntity(f"{entity!r} is neither an id nor a str key") from None
+    if isinstance(entity, bool) or not 0 <= id <= ID_MAX:
+        raise InvalidEntity(f"id {entity!r} is not an integer in 0 .. 2**64 - 1")
+    return id
+
+
+def _keyspace(kind: str) -> str:
+    try:
+        return KEYSPACES[kind]
+    except KeyError:
+        raise InvalidKind(f"no entity kind {kind!r}; there are {', '.join(KEYSPACES)}") from None
+
+
+def _name_key(id: int) -> bytes:
+    return encode_key(id, Tag.IDX, _NAME_SUFFIX)
+
+
+def _collision(kind: str, id: int, name: str | None, key: str) -> KeyCollision:
+    return KeyCollision(f"{kind} keys {name!r} and {key!r} have the same id, {id}; rename one of them")

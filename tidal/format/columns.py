@@ -1,0 +1,211 @@
+"""Column codecs: a column of events as few bytes, and back.
+
+Every column is a sequence of 64-bit *words* (ids as they are, times in two's complement, weights as
+their bits or as integers). How the words are stored is chosen for each column of each batch:
+
+    codec        parameter   plain bytes
+    constant     0           the one word <8>
+    raw          0           words <item size> each
+    planes       width       the low width byte planes of the words
+    delta        width       first word <8>, then the low width byte planes of the zigzag differences
+    dictionary   size        distinct words ascending, their zigzag differences in 8 byte planes, then
+                             positions among them in 1 or 2 byte planes
+
+Planes and dictionaries are then one zstd frame, if that is shorter. A frame is never trusted: its
+header must promise exactly the plain length that the directory implies, before anything is allocated.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Final, NamedTuple
+
+import numpy as np
+import zstandard
+
+from tidal._ext import columns as kernels
+from tidal.errors import FormatError
+from tidal.schema.events import U64
+
+# These numbers are on disk and do not change.
+CODEC_CONSTANT: Final = 1
+CODEC_RAW: Final = 2
+CODEC_PLANES: Final = 3
+CODEC_DELTA: Final = 4
+CODEC_DICTIONARY: Final = 5
+PLAIN: Final = 0
+ZSTD: Final = 1
+
+WORD_BYTES: Final = 8
+
+# These may change: any choice can be read.
+_ZSTD_LEVEL = 1
+_ZSTD_BYTES_MIN = 64  # a frame has 9 bytes of its own at least; shorter columns do not win them back
+_RANDOM_BITS = 26.0  # words wider than this on average are tried as a dictionary
+_DICTIONARY_SAMPLE = 4096
+_DICTIONARY_SAMPLE_DISTINCT = 0.85  # more distinct words than this share of the sample: hopeless
+_DICTIONARY_SHARE_MAX = 0.5  # of the column's length: beyond, 8 bytes a word are not shorter
+
+
+class EncodedColumn(NamedTuple):
+    """What the directory says of a column, and its bytes."""
+
+    codec: int
+    compression: int
+    parameter: int
+    stored: bytes
+
+
+class _ThreadZstd(threading.local):
+    """One compressor and one decompressor a thread: neither is thread safe, both are dear to make."""
+
+    def __init__(self) -> None:
+        self.compressor = zstandard.ZstdCompressor(level=_ZSTD_LEVEL, write_content_size=True)
+        self.decompressor = zstandard.ZstdDecompressor()
+
+
+_zstd = _ThreadZstd()
+
+
+def squeeze(plain: bytes) -> tuple[int, bytes]:
+    """Return (compression, stored) for these bytes, whichever is shorter."""
+    if len(plain) >= _ZSTD_BYTES_MIN:
+        frame = _zstd.compressor.compress(plain)
+        if len(frame) < len(plain):
+            return ZSTD, frame
+    return PLAIN, plain
+
+
+def unsqueeze(compression: int, stored: memoryview, plain_bytes: int) -> memoryview:
+    """Return exactly plain_bytes bytes, or raise FormatError having allocated no more than that."""
+    if compression == PLAIN:
+        if len(stored) != plain_bytes:
+            raise FormatError(f"{len(stored)} bytes stored where {plain_bytes} are due")
+        return stored
+    if compression != ZSTD:
+        raise FormatError(f"unknown compression {compression}")
+    try:
+        frame = zstandard.get_frame_parameters(stored)
+        # decompress() obeys the size in the frame's header, whatever limit it is given: look first.
+        if frame.content_size != plain_bytes or frame.dict_id:
+            raise FormatError(
+                f"the zstd frame promises {frame.content_size} bytes where {plain_bytes} are due"
+            )
+        plain = _zstd.decompressor.decompress(stored, max_output_size=plain_bytes, allow_extra_data=False)
+    except zstandard.ZstdError as error:
+        raise FormatError(f"bad zstd frame: {error}") from error
+    if len(plain) != plain_bytes:
+        raise FormatError(f"a zstd frame holds {len(plain)} bytes where {plain_bytes} are due")
+    return memoryview(plain)
+
+
+# ------------------------------------------------------------------------------------ encode
+
+
+def encode_words(words: U64, item_bytes: int) -> EncodedColumn:
+    """Return a column's words in the codec that looks shortest; words must fit in item_bytes each."""
+    value_or, delta_or, value_bits, delta_bits = kernels.measure(words)
+    if delta_or == 0:
+        return EncodedColumn(CODEC_CONSTANT, PLAIN, 0, _word_bytes(words[0]))
+    if min(value_bits, delta_bits) > _RANDOM_BITS and (column := _encode_dictionary(words)) is not None:
+        return column
+    if delta_bits < value_bits and (width := _width(delta_or)) <= _width(value_or):
+        compression, stored = squeeze(_word_bytes(words[0]) + kernels.split_delta(words, width))
+        column = EncodedColumn(CODEC_DELTA, compression, width, stored)
+    elif (width := _width(value_or)) < WORD_BYTES or value_bits < _RANDOM_BITS:
+        compression, stored = squeeze(kernels.split(words, width))
+        column = EncodedColumn(CODEC_PLANES, compression, width, stored)
+    else:
+        return _encode_raw(words, item_bytes)
+    return column if len(column.stored) < len(words) * item_bytes else _encode_raw(words, item_bytes)
+
+
+def _encode_raw(words: U64, item_bytes: int) -> EncodedColumn:
+    plain = words.astype("<u8", copy=False).view(np.uint8).reshape(-1, WORD_BYTES)[:, :item_bytes].tobytes()
+    return EncodedColumn(CODEC_RAW, PLAIN, 0, plain)
+
+
+def _encode_dictionary(words: U64) -> EncodedColumn | None:
+    sample = words[:_DICTIONARY_SAMPLE]
+    if kernels.distinct(sample, max(1, int(len(sample) * _DICTIONARY_SAMPLE_DISTINCT))) is None:
+        return None
+    found = kernels.distinct(words, max(1, int(len(words) * _DICTIONARY_SHARE_MAX)))
+    if found is None:
+        return None
+    values, codes = found
+    order = np.argsort(values)
+    rank = np.empty(len(values), np.uint64)
+    rank[order] = np.arange(len(values), dtype=np.uint64)
+    ascending = values[order]
+    dictionary = _word_bytes(ascending[0]) + kernels.split_delta(ascending, WORD_BYTES)
+    positions = kernels.split(rank[codes], _position_width(len(values)))
+    compression, stored = squeeze(dictionary + positions)
+    return EncodedColumn(CODEC_DICTIONARY, compression, len(values), stored)
+
+
+def _word_bytes(word: np.uint64) -> bytes:
+    return int(word).to_bytes(WORD_BYTES, "little")
+
+
+def _width(mask: int) -> int:
+    return (mask.bit_length() + 7) // 8
+
+
+def _position_width(size: int) -> int:
+    return 1 if size <= 1 << 8 else 2
+
+
+# ------------------------------------------------------------------------------------ decode
+
+
+def decode_words(
+    codec: int, compression: int, parameter: int, stored: memoryview, count: int, item_bytes: int
+) -> U64:
+    """Return count words that fit in item_bytes each; FormatError for what encode_words cannot write."""
+    if codec in (CODEC_CONSTANT, CODEC_RAW):
+        if parameter:
+            raise FormatError(f"codec {codec} with parameter {parameter}")
+        item = WORD_BYTES if codec == CODEC_CONSTANT else item_bytes
+        plain = unsqueeze(compression, stored, item if codec == CODEC_CONSTANT else count * item)
+        words = _decode_constant(plain, count) if codec == CODEC_CONSTANT else _decode_raw(plain, item)
+    elif codec in (CODEC_PLANES, CODEC_DELTA):
+        if not 1 <= parameter <= WORD_BYTES:
+            raise FormatError(f"{parameter} byte planes; a word has 1 to {WORD_BYTES}")
+        base = WORD_BYTES if codec == CODEC_DELTA else 0
+        plain = unsqueeze(compression, stored, base + parameter * count)
+        words = _decode_delta(plain, count, parameter) if base else kernels.join(plain, count, parameter)
+    elif codec == CODEC_DICTIONARY:
+        words = _decode_dictionary(compression, parameter, stored, count)
+    else:
+        raise FormatError(f"unknown codec {codec}")
+    if item_bytes < WORD_BYTES and int(words.max()) >> (8 * item_bytes):
+        raise FormatError(f"a word does not fit in {item_bytes} bytes")
+    return words
+
+
+def _decode_constant(plain: memoryview, count: int) -> U64:
+    return np.full(count, int.from_bytes(plain, "little"), np.uint64)
+
+
+def _decode_raw(plain: memoryview, item_bytes: int) -> U64:
+    return np.frombuffer(plain, f"<u{item_bytes}").astype(np.uint64)
+
+
+def _decode_delta(plain: memoryview, count: int, width: int) -> U64:
+    base = int.from_bytes(plain[:WORD_BYTES], "little")
+    return kernels.join_delta(plain[WORD_BYTES:], count, width, base)
+
+
+def _decode_dictionary(compression: int, size: int, stored: memoryview, count: int) -> U64:
+    if not 1 <= size <= count:
+        raise FormatError(f"a dictionary of {size} words for {count}")
+    width = _position_width(size)
+    dictionary_bytes = WORD_BYTES + WORD_BYTES * size
+    plain = unsqueeze(compression, stored, dictionary_bytes + width * count)
+    ascending = _decode_delta(plain[:dictionary_bytes], size, WORD_BYTES)
+    if not bool(np.all(ascending[1:] > ascending[:-1])):
+        raise FormatError("the dictionary is not ascending")
+    positions = kernels.join(plain[dictionary_bytes:], count, width)
+    if int(positions.max()) >= size:
+        raise FormatError(f"position {int(positions.max())} in a dictionary of {size} words")
+    return ascending[positions]

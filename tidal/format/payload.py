@@ -1,0 +1,326 @@
+"""The payload of a log batch: one EventBatch as bytes.
+
+    +-------------------+----------------------------+----------------------------+
+    | summary <64>      | directory <16 x columns>   | columns, in that order     |
+    +-------------------+----------------------------+----------------------------+
+
+The summary lets a reader skip the batch without decompressing a column. Columns come in ascending
+order of their tags, each once; the lengths in the directory add up to the payload exactly. Bits of
+an id column that has no value are zero, and a validity column is there only if it says something.
+Everything is little-endian. A decoder refuses whatever the encoder would not have written.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+import blake3
+import numpy as np
+from numpy.typing import NDArray
+
+from tidal._ext import columns as kernels
+from tidal.errors import FormatError
+from tidal.format.columns import (
+    CODEC_RAW,
+    EncodedColumn,
+    decode_words,
+    encode_words,
+    squeeze,
+    unsqueeze,
+)
+from tidal.schema.events import U64, EventBatch, IdColumn, NewKey
+from tidal.schema.spec import KINDS
+
+# These numbers are on disk and do not change.
+EVENTS_PER_BATCH_MAX: Final = 65_536
+KEYS_BYTES_MAX: Final = 1 << 24  # of all new keys of a batch
+KEY_BYTES_MAX: Final = (1 << 16) - 1  # of one key in UTF-8
+PAYLOAD_BYTES_MAX: Final = 1 << 25
+
+TAG_ENTITY_ID: Final = 1
+TAG_TYPE_ID: Final = 2
+TAG_WEIGHT: Final = 3
+TAG_TIMESTAMP: Final = 4
+TAG_USER_ID: Final = 5
+TAG_USER_VALID: Final = 6
+TAG_SESSION_ID: Final = 7
+TAG_SESSION_VALID: Final = 8
+TAG_EVENT_ID: Final = 9
+TAG_EVENT_VALID: Final = 10
+TAG_NEW_KEYS: Final = 11
+
+FORM_BITS: Final = 0  # the words are the values' bits
+FORM_WHOLE: Final = 1  # weights only: the words are zigzag integers
+
+SUMMARY: Final = struct.Struct("<qq32sqH6s")  # min time, max time, types, received at, columns, reserved
+DIRECTORY: Final = struct.Struct("<BBBBIII")  # tag, codec, form, compression, raw, stored, parameter
+KEY: Final = struct.Struct("<BHQ")  # kind, length, id; then the UTF-8 bytes
+
+_REQUIRED = (TAG_ENTITY_ID, TAG_TYPE_ID, TAG_WEIGHT, TAG_TIMESTAMP)
+_ITEM_BYTES = {TAG_TYPE_ID: 1, TAG_WEIGHT: 4}  # all others: 8
+_VALIDITY_TAGS = (TAG_USER_VALID, TAG_SESSION_VALID, TAG_EVENT_VALID)
+_TAGS_MAX = TAG_NEW_KEYS
+
+TypeSet = bytes  # 32 bytes: bit t % 8 of byte t // 8 is set if type t occurs
+
+
+def type_set(type_ids: tuple[int, ...] | list[int] | set[int]) -> TypeSet:
+    """Return the set of these type ids, as a summary holds it.
+
+    >>> type_set({0, 9})[:3].hex()
+    '010200'
+    """
+    return sum(1 << t for t in set(type_ids)).to_bytes(32, "little")
+
+
+def union_types(left: TypeSet, right: TypeSet) -> TypeSet:
+    """Return the types of either set."""
+    return (int.from_bytes(left, "little") | int.from_bytes(right, "little")).to_bytes(32, "little")
+
+
+def share_types(left: TypeSet, right: TypeSet) -> bool:
+    """Return whether some type is in both sets."""
+    return bool(int.from_bytes(left, "little") & int.from_bytes(right, "little"))
+
+
+class Summary(NamedTuple):
+    """What a reader knows of a batch without decompressing it. Times in ns, both ends included."""
+
+    min_time: int
+    max_time: int
+    types: TypeSet
+    received_at: int
+
+
+class EncodedPayload(NamedTuple):
+    """A batch ready for the log: the bytes, their BLAKE3 digest, and what the header needs to know."""
+
+    payload: bytes
+    digest: bytes
+    events: int
+    summary: Summary
+
+
+class _Entry(NamedTuple):
+    tag: int
+    codec: int
+    form: int
+    compression: int
+    raw_bytes: int
+    stored_bytes: int
+    parameter: int
+
+
+# ------------------------------------------------------------------------------------ encode
+
+
+def encode_payload(batch: EventBatch, received_at: int) -> EncodedPayload:
+    """Return the payload of a batch, received at that wall time (ns).
+
+    ValueError for no events, more than EVENTS_PER_BATCH_MAX, a weight that is not finite, or keys
+    beyond KEY_BYTES_MAX or KEYS_BYTES_MAX: splitting and checking are the caller's.
+    """
+    count = len(batch)
+    if not 1 <= count <= EVENTS_PER_BATCH_MAX:
+        raise ValueError(f"a batch of {count} events; split it into 1 to {EVENTS_PER_BATCH_MAX}")
+    min_time, max_time, types = kernels.summarise(batch.timestamp, batch.type_id)
+    directory, columns = [], []
+    for entry, stored in _encode_columns(batch):
+        directory.append(DIRECTORY.pack(*entry))
+        columns.append(stored)
+    head = SUMMARY.pack(min_time, max_time, types, received_at, len(columns), bytes(6))
+    payload = b"".join([head, *directory, *columns])
+    summary = Summary(min_time, max_time, types, received_at)
+    return EncodedPayload(payload, blake3.blake3(payload).digest(), count, summary)
+
+
+def _encode_columns(batch: EventBatch) -> Iterator[tuple[_Entry, bytes]]:
+    yield _encode_ids(TAG_ENTITY_ID, batch.entity_id)
+    yield _entry(TAG_TYPE_ID, encode_words(batch.type_id.astype(np.uint64), 1), len(batch))
+    yield _encode_weight(batch.weight)
+    yield _encode_ids(TAG_TIMESTAMP, batch.timestamp.view(np.uint64))
+    for tag, column in (
+        (TAG_USER_ID, batch.user_id),
+        (TAG_SESSION_ID, batch.session_id),
+        (TAG_EVENT_ID, batch.event_id),
+    ):
+        if column is not None:
+            yield from _encode_optional(tag, column, len(batch))
+    if batch.new_keys:
+        yield _encode_keys(batch.new_keys)
+
+
+def _entry(tag: int, column: EncodedColumn, count: int, form: int = FORM_BITS) -> tuple[_Entry, bytes]:
+    raw = count * _ITEM_BYTES.get(tag, 1 if tag in _VALIDITY_TAGS else 8)
+    entry = _Entry(tag, column.codec, form, column.compression, raw, len(column.stored), column.parameter)
+    return entry, column.stored
+
+
+def _encode_ids(tag: int, words: U64) -> tuple[_Entry, bytes]:
+    return _entry(tag, encode_words(words, 8), len(words))
+
+
+def _encode_weight(weight: NDArray[np.float32]) -> tuple[_Entry, bytes]:
+    if (whole := kernels.whole_weights(weight)) is not None:
+        return _entry(TAG_WEIGHT, encode_words(whole, 4), len(weight), FORM_WHOLE)
+    if not bool(np.isfinite(weight).all()):
+        raise ValueError("a weight is not finite")
+    return _entry(TAG_WEIGHT, encode_words(weight.view(np.uint32).astype(np.uint64), 4), len(weight))
+
+
+def _encode_optional(tag: int, column: IdColumn, count: int) -> Iterator[tuple[_Entry, bytes]]:
+    values, valid = column
+    if len(values) != count or (valid is not None and len(valid) != count):
+        raise ValueError(f"an id column does not have the {count} rows of its batch")
+    if valid is None or bool(valid.all()):
+        yield _encode_ids(tag, values)
+    elif bool(valid.any()):
+        yield _encode_ids(tag, np.where(valid, values, np.uint64(0)))
+        packed = np.packbits(valid, bitorder="little").astype(np.uint64)
+        yield _entry(tag + 1, encode_words(packed, 1), len(packed))
+
+
+def _encode_keys(keys: tuple[NewKey, ...]) -> tuple[_Entry, bytes]:
+    parts = []
+    for kind, key_id, text in keys:
+        encoded = text.encode()
+        if len(encoded) > KEY_BYTES_MAX:
+            raise ValueError(f"a key of {len(encoded)} bytes; the longest is {KEY_BYTES_MAX}")
+        parts += [KEY.pack(KINDS.index(kind), len(encoded), key_id), encoded]
+    plain = b"".join(parts)
+    if len(plain) > KEYS_BYTES_MAX:
+        raise ValueError(f"{len(plain)} bytes of new keys in a batch; the most is {KEYS_BYTES_MAX}")
+    compression, stored = squeeze(plain)
+    return _Entry(TAG_NEW_KEYS, CODEC_RAW, FORM_BITS, compression, len(plain), len(stored), len(keys)), stored
+
+
+# ------------------------------------------------------------------------------------ decode
+
+
+def decode_summary(payload: memoryview) -> Summary:
+    """Return the summary at the start of a payload."""
+    return _decode_head(payload)[0]
+
+
+def decode_payload(payload: memoryview, count: int) -> EventBatch:
+    """Return the batch of count events that encode_payload wrote, or raise FormatError.
+
+    A validity column that was all true comes back as None, an id column that was all unknown as no
+    column, and unknown ids as 0.
+    """
+    if not 1 <= count <= EVENTS_PER_BATCH_MAX:
+        raise FormatError(f"a batch of {count} events")
+    summary, columns = _decode_head(payload)
+    try:
+        batch = _decode_columns(dict(_cut_columns(payload, columns)), count)
+    except FormatError:
+        raise
+    except ValueError as error:  # of the kernels, which know no error of ours
+        raise FormatError(str(error)) from error
+    if kernels.summarise(batch.timestamp, batch.type_id) != summary[:3]:
+        raise FormatError("the summary does not agree with the columns")
+    return batch
+
+
+def _decode_head(payload: memoryview) -> tuple[Summary, int]:
+    if len(payload) < SUMMARY.size:
+        raise FormatError(f"a payload of {len(payload)} bytes has no room for its summary")
+    min_time, max_time, types, received_at, columns, reserved = SUMMARY.unpack_from(payload)
+    if any(reserved) or min_time > max_time or not any(types):
+        raise FormatError("bad summary")
+    if not len(_REQUIRED) <= columns <= _TAGS_MAX:
+        raise FormatError(f"{columns} columns")
+    return Summary(min_time, max_time, types, received_at), columns
+
+
+def _cut_columns(payload: memoryview, columns: int) -> Iterator[tuple[int, tuple[_Entry, memoryview]]]:
+    offset = SUMMARY.size + columns * DIRECTORY.size
+    if offset > len(payload):
+        raise FormatError(f"a payload of {len(payload)} bytes has no room for {columns} columns")
+    last_tag = 0
+    for position in range(columns):
+        entry = _Entry(*DIRECTORY.unpack_from(payload, SUMMARY.size + position * DIRECTORY.size))
+        if not last_tag < entry.tag <= _TAGS_MAX:
+            raise FormatError(f"column {entry.tag} after column {last_tag}")
+        if entry.form > FORM_BITS and (entry.tag != TAG_WEIGHT or entry.form != FORM_WHOLE):
+            raise FormatError(f"column {entry.tag} in form {entry.form}")
+        if entry.stored_bytes > len(payload) - offset:
+            raise FormatError(f"column {entry.tag} goes beyond the payload")
+        last_tag = entry.tag
+        yield entry.tag, (entry, payload[offset : offset + entry.stored_bytes])
+        offset += entry.stored_bytes
+    if offset != len(payload):
+        raise FormatError(f"{len(payload) - offset} bytes after the last column")
+
+
+def _decode_columns(columns: dict[int, tuple[_Entry, memoryview]], count: int) -> EventBatch:
+    if missing := [tag for tag in _REQUIRED if tag not in columns]:
+        raise FormatError(f"column {missing[0]} is missing")
+    return EventBatch(
+        entity_id=_words(columns[TAG_ENTITY_ID], count, 8),
+        type_id=_words(columns[TAG_TYPE_ID], count, 1).astype(np.uint8),
+        weight=_decode_weight(columns[TAG_WEIGHT], count),
+        timestamp=_words(columns[TAG_TIMESTAMP], count, 8).view(np.int64),
+        user_id=_decode_optional(columns, TAG_USER_ID, count),
+        session_id=_decode_optional(columns, TAG_SESSION_ID, count),
+        event_id=_decode_optional(columns, TAG_EVENT_ID, count),
+        new_keys=_decode_keys(*columns[TAG_NEW_KEYS]) if TAG_NEW_KEYS in columns else (),
+    )
+
+
+def _words(column: tuple[_Entry, memoryview], count: int, item_bytes: int) -> U64:
+    entry, stored = column
+    if entry.raw_bytes != count * item_bytes:
+        raise FormatError(f"column {entry.tag} has {entry.raw_bytes} bytes; {count} x {item_bytes} are due")
+    return decode_words(entry.codec, entry.compression, entry.parameter, stored, count, item_bytes)
+
+
+def _decode_weight(column: tuple[_Entry, memoryview], count: int) -> NDArray[np.float32]:
+    words = _words(column, count, 4)
+    if column[0].form == FORM_WHOLE:
+        return kernels.weights_of_whole(words)
+    weight = words.astype(np.uint32).view(np.float32)
+    if not bool(np.isfinite(weight).all()):
+        raise FormatError("a weight is not finite")
+    return weight
+
+
+def _decode_optional(columns: dict[int, tuple[_Entry, memoryview]], tag: int, count: int) -> IdColumn | None:
+    validity = columns.get(tag + 1)
+    if tag not in columns:
+        if validity is not None:
+            raise FormatError(f"column {tag + 1} without column {tag}")
+        return None
+    values = _words(columns[tag], count, 8)
+    if validity is None:
+        return IdColumn(values)
+    packed = _words(validity, (count + 7) // 8, 1).astype(np.uint8)
+    bits = np.unpackbits(packed, bitorder="little").view(np.bool_)
+    valid = bits[:count]
+    if bits[count:].any() or valid.all() or not valid.any() or values[~valid].any():
+        raise FormatError(f"column {tag + 1} is not how validity is written")
+    return IdColumn(values, valid)
+
+
+def _decode_keys(entry: _Entry, stored: memoryview) -> tuple[NewKey, ...]:
+    if entry.codec != CODEC_RAW or entry.raw_bytes > KEYS_BYTES_MAX:
+        raise FormatError(f"{entry.raw_bytes} bytes of new keys in codec {entry.codec}")
+    plain = unsqueeze(entry.compression, stored, entry.raw_bytes)
+    keys, offset = [], 0
+    while offset < len(plain):
+        if len(plain) - offset < KEY.size:
+            raise FormatError("a new key is cut off")
+        kind, length, key_id = KEY.unpack_from(plain, offset)
+        offset += KEY.size
+        if kind >= len(KINDS) or length > len(plain) - offset:
+            raise FormatError(f"a new key of kind {kind} and {length} bytes")
+        try:
+            keys.append(NewKey(KINDS[kind], key_id, str(plain[offset : offset + length], "utf-8")))
+        except UnicodeDecodeError as error:
+            raise FormatError("a new key is not UTF-8") from error
+        offset += length
+    if len(keys) != entry.parameter or not keys:
+        raise FormatError(f"{len(keys)} new keys where {entry.parameter} are due")
+    return tuple(keys)

@@ -1,0 +1,184 @@
+"""SignalLedger: all live state of a store, a pure function of its events."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from blake3 import blake3
+from numpy.typing import NDArray
+
+from tidal.errors import SchemaError
+from tidal.ledger.saved import ARRAYS, SavedShard
+from tidal.ledger.table import Ranking, Table, rank_best
+from tidal.schema.durations import Duration
+from tidal.schema.events import EventBatch
+from tidal.schema.measures import parse_measure, parse_qualified
+from tidal.schema.spec import WINDOW_SECONDS, Schema
+
+SHARDS_DEFAULT = 4
+
+
+class SignalLedger:
+    """Decayed scores and window counts of every entity, by signal type; in memory only.
+
+    It takes checked events (EventBatch) and asks no clock: every read names its time ``at``, in ns. ``now=True``
+    promises that ``at`` is the present, so that windows are turned to it for the reads to come.
+
+    >>> from tidal.schema import SchemaBuilder
+    >>> ledger = SignalLedger(SchemaBuilder().signal("view", half_life="1d").build())
+    >>> ledger.add("view", 42, 1.0, 0)
+    >>> ledger.score("view", 42, at=86400 * 10**9)
+    0.5
+    """
+
+    def __init__(self, schema: Schema, *, shards: int = SHARDS_DEFAULT) -> None:
+        self.schema = schema
+        self.shard_count = shards
+        self._tables = {signal.name: Table(signal, shards) for signal in schema}
+        self._by_id = {signal.type_id: self._tables[signal.name] for signal in schema}
+
+    def table(self, signal: str) -> Table:
+        """Return the table of a signal type; UnknownSignalType where there is none."""
+        try:
+            return self._tables[signal]
+        except (KeyError, TypeError):
+            self.schema.signal(signal)  # raises, naming close matches
+            raise
+
+    # ------------------------------------------------------------------------------ writing
+
+    def apply(self, batch: EventBatch) -> None:
+        """Apply the events of a batch, in order. O(n); releases the GIL."""
+        if len(batch) == 0:
+            return
+        first = int(batch.type_id[0])
+        if (batch.type_id == first).all():
+            self._by_id[first].ingest(batch.entity_id, batch.weight, batch.timestamp)
+            return
+        for type_id in np.unique(batch.type_id):
+            rows = np.flatnonzero(batch.type_id == type_id)
+            self._by_id[int(type_id)].ingest(batch.entity_id[rows], batch.weight[rows], batch.timestamp[rows])
+
+    def add(self, signal: str, entity_id: int, weight: float, t: int) -> None:
+        """Apply one event."""
+        self.table(signal).add(entity_id, weight, t)
+
+    # ------------------------------------------------------------------------------ reading
+
+    def score(self, signal: str, entity_id: int, *, at: int, half_life: Duration | int | None = None) -> float:
+        """Return the decayed score of an entity, 0.0 where unknown. O(1)."""
+        table = self.table(signal)
+        return table.score(entity_id, table.signal.half_life_position(half_life), at)
+
+    def scores(
+        self, signal: str, ids: NDArray[np.uint64], *, at: int, half_life: Duration | int | None = None
+    ) -> NDArray[np.float64]:
+        """Return the decayed score of each id, float64[n]."""
+        table = self.table(signal)
+        return table.scores(ids, table.signal.half_life_position(half_life), at)
+
+    def count(self, signal: str, entity_id: int, window: str, *, at: int, now: bool = False) -> int:
+        """Return the events of an entity in a window, 0 where unknown. O(1) at the clock."""
+        table = self.table(signal)
+        table.signal.check_window(window)
+        return table.count(entity_id, window, at, now)
+
+    def counts(
+        self, signal: str, ids: NDArray[np.uint64], window: str, *, at: int, now: bool = False
+    ) -> NDArray[np.uint64]:
+        """Return the events of each id in a window, uint64[n]."""
+        table = self.table(signal)
+        table.signal.check_window(window)
+        return table.counts(ids, window, at, now)
+
+    def velocity(self, signal: str, entity_id: int, window: str, *, at: int, now: bool = False) -> float:
+        """Return the events a second of an entity over a window."""
+        table = self.table(signal)
+        table.signal.check_window(window, velocity=True)
+        return table.count(entity_id, window, at, now) / WINDOW_SECONDS[window]
+
+    def velocities(
+        self, signal: str, ids: NDArray[np.uint64], window: str, *, at: int, now: bool = False
+    ) -> NDArray[np.float64]:
+        """Return the events a second of each id over a window, float64[n]."""
+        table = self.table(signal)
+        table.signal.check_window(window, velocity=True)
+        rates: NDArray[np.float64] = table.counts(ids, window, at, now) / WINDOW_SECONDS[window]
+        return rates
+
+    def top(self, signal: str, k: int, *, by: str = "score", at: int, now: bool = False) -> Ranking:
+        """Return the k best entities by a measure; counts and velocities of zero are left out. O(entities)."""
+        table = self.table(signal)
+        return table.top(k, parse_measure(table.signal, by), at, now)
+
+    def rank(
+        self,
+        ids: NDArray[np.uint64],
+        weights: Mapping[str, float],
+        *,
+        k: int | None = None,
+        at: int,
+        now: bool = False,
+    ) -> Ranking:
+        """Return candidates by the weighted sum of measures, best first.
+
+        ``weights``: measure -> weight, such as ``{"view.velocity.1h": 1.0, "like.score": 3.0}``.
+        """
+        total = np.zeros(len(ids))
+        for name, weight in weights.items():
+            measure = parse_qualified(self.schema, name)
+            total += weight * self._tables[measure.signal.name].values(ids, measure, at, now)
+        return rank_best(ids, total, k)
+
+    def clock(self, signal: str) -> int | None:
+        """Return the newest event time of a signal type in ns; None before its first event."""
+        return self.table(signal).clock
+
+    def newest(self) -> int | None:
+        """Return the newest event time of all types in ns; None before the first event."""
+        return max((t.clock for t in self._tables.values() if t.clock is not None), default=None)
+
+    def stats(self) -> dict[str, dict[str, int]]:
+        """Return plain counters by signal type: entities, events, late, saturated, bytes by part."""
+        return {name: table.stats() for name, table in self._tables.items()}
+
+    # ------------------------------------------------------------------------------ saving and merging
+
+    def save(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """Return the state: a JSON value, and named arrays. Equal logs give equal values and bytes."""
+        meta: dict[str, Any] = {"clocks": {}, "shards": {}}
+        arrays: dict[str, NDArray[Any]] = {}
+        for name, table in self._tables.items():
+            saved = table.save()
+            if saved:
+                meta["clocks"][name] = table.clock
+                meta["shards"][name] = len(saved)
+            for number, shard in enumerate(saved):
+                arrays |= {f"{name}/{number}/{array}": shard[array] for array in ARRAYS}
+        return meta, arrays
+
+    def load(self, meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Add a saved state; into an empty ledger with as many shards this restores it byte for byte."""
+        for name, clock in meta["clocks"].items():
+            shards: list[SavedShard] = [
+                {array: arrays[f"{name}/{number}/{array}"] for array in ARRAYS}
+                for number in range(meta["shards"][name])
+            ]
+            self.table(name).merge(shards, clock)
+
+    def merge(self, other: SignalLedger) -> None:
+        """Add the state of a ledger over other events: this becomes the ledger of the union."""
+        if other.schema != self.schema:
+            raise SchemaError("only ledgers of one schema merge; rebuild one of them from its log")
+        self.load(*other.save())
+
+    def state_digest(self) -> bytes:
+        """Return the BLAKE3 hash of the whole state, 32 bytes: equal logs give equal digests."""
+        meta, arrays = self.save()
+        hasher = blake3(repr(sorted(meta["clocks"].items())).encode())
+        for name in sorted(arrays):
+            hasher.update(f"{name}:{arrays[name].dtype.str}:{arrays[name].shape}".encode())
+            hasher.update(np.ascontiguousarray(arrays[name]).tobytes())
+        return hasher.digest()

@@ -1,0 +1,64 @@
+"""The state of shards as plain arrays: what a checkpoint stores and a merge adds. See Shard.save for the arrays."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tidal._ext.shard import check_columns, shards_of
+
+SavedShard = dict[str, NDArray[Any]]
+
+RECORD_ARRAYS: Final = ("entity_id", "last_time", "sums", "total")
+RINGS: Final = ("minute", "hour")
+ARRAYS: Final = (*RECORD_ARRAYS, *(f"{ring}_{part}" for ring in RINGS for part in ("bucket", "end", "slot", "count")))
+
+
+def reshard(saved: list[SavedShard], shard_count: int) -> list[SavedShard]:
+    """Return the same state cut into another number of shards, entities in the same order within each."""
+    if len(saved) == shard_count:
+        return saved
+    parts: list[list[SavedShard]] = [[] for _ in range(shard_count)]
+    for shard in saved:
+        owners = shards_of(shard["entity_id"], shard_count)
+        for ring in RINGS:
+            check_columns(shard, ring, len(owners))
+        for number in range(shard_count):
+            parts[number].append(_select(shard, owners == number))
+    return [_join(part) for part in parts]
+
+
+def _select(saved: SavedShard, rows: NDArray[np.bool_]) -> SavedShard:
+    part = {name: np.ascontiguousarray(saved[name][rows]) for name in RECORD_ARRAYS}
+    new_slots = np.cumsum(rows, dtype=np.int64) - 1
+    for ring in RINGS:
+        slots, ends = saved[f"{ring}_slot"], saved[f"{ring}_end"]
+        kept = rows[slots]
+        column = np.repeat(np.arange(len(ends)), np.diff(ends, prepend=0))[kept]
+        present, sizes = np.unique(column, return_counts=True)
+        part[f"{ring}_bucket"] = saved[f"{ring}_bucket"][present]
+        part[f"{ring}_end"] = np.cumsum(sizes, dtype=np.int64)
+        part[f"{ring}_slot"] = new_slots[slots[kept]].astype(np.uint32)
+        part[f"{ring}_count"] = np.ascontiguousarray(saved[f"{ring}_count"][kept])
+    return part
+
+
+def _join(parts: list[SavedShard]) -> SavedShard:
+    """Concatenate shards of disjoint entities."""
+    if len(parts) == 1:
+        return parts[0]
+    joined: SavedShard = {name: np.concatenate([part[name] for part in parts]) for name in RECORD_ARRAYS}
+    offsets = np.cumsum([0, *(len(part["entity_id"]) for part in parts[:-1])])
+    for ring in RINGS:
+        buckets = np.concatenate([np.repeat(p[f"{ring}_bucket"], np.diff(p[f"{ring}_end"], prepend=0)) for p in parts])
+        slots = np.concatenate([p[f"{ring}_slot"] + offset for p, offset in zip(parts, offsets, strict=True)])
+        counts = np.concatenate([p[f"{ring}_count"] for p in parts])
+        order = np.lexsort((slots, buckets))
+        present, sizes = np.unique(buckets, return_counts=True)
+        joined[f"{ring}_bucket"] = present.astype(np.int64)
+        joined[f"{ring}_end"] = np.cumsum(sizes, dtype=np.int64)
+        joined[f"{ring}_slot"] = slots[order].astype(np.uint32)
+        joined[f"{ring}_count"] = counts[order].astype(np.uint32)
+    return joined

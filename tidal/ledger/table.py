@@ -1,0 +1,161 @@
+"""All live state of one signal type: its shards, its clock, and every way to read them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tidal._ext.shard import Shard, shard_of, shards_of
+from tidal.ledger.saved import SavedShard, reshard
+from tidal.schema.measures import COUNT, SCORE, Measure
+from tidal.schema.spec import ALL, WINDOW_SECONDS, SignalType
+
+_WINDOW_POSITIONS = {**{name: i for i, name in enumerate(WINDOW_SECONDS)}, ALL: len(WINDOW_SECONDS)}
+
+
+class Ranking(NamedTuple):
+    """Entities and what they were ranked by, best first; equal values by ascending id."""
+
+    ids: NDArray[np.uint64]
+    values: NDArray[np.float64]
+
+
+class Table:
+    """Hash-partitioned shards of one signal type. Methods may be called from any thread.
+
+    Times are ns; ``at`` before the clock reads as the clock does (DESIGN: t' = max(t, C)). ``now`` says that
+    ``at`` is the present, so that turning the windows to it pays.
+    """
+
+    def __init__(self, signal: SignalType, shard_count: int) -> None:
+        self.signal = signal
+        self.clock: int | None = None
+        self._clock_lock = threading.Lock()
+        keeps = [window in signal.windows for window in WINDOW_SECONDS]
+        self.shards = [Shard(signal.half_lives, *keeps) for _ in range(shard_count)]
+
+    # ------------------------------------------------------------------------------ writing
+
+    def ingest(self, ids: NDArray[np.uint64], weights: NDArray[np.float32], times: NDArray[np.int64]) -> None:
+        """Apply checked events in order. O(n); releases the GIL."""
+        if len(ids) == 0:
+            return
+        clock = self._advance(int(times.max()))
+        if len(self.shards) == 1:
+            self.shards[0].ingest(ids, weights, times, clock)
+            return
+        for shard, rows in self._partition(ids):
+            shard.ingest(ids[rows], weights[rows], times[rows], clock)
+
+    def add(self, entity_id: int, weight: float, t: int) -> None:
+        """Apply one checked event."""
+        self._shard(entity_id).add(entity_id, weight, t, self._advance(t))
+
+    def _advance(self, t: int) -> int:
+        with self._clock_lock:
+            if self.clock is None or t > self.clock:
+                self.clock = t
+            return self.clock
+
+    # ------------------------------------------------------------------------------ reading
+
+    def score(self, entity_id: int, position: int, at: int) -> float:
+        return self._shard(entity_id).score(entity_id, position, at)
+
+    def count(self, entity_id: int, window: str, at: int, now: bool) -> int:
+        return self._shard(entity_id).count(entity_id, _WINDOW_POSITIONS[window], self._not_before_clock(at), now)
+
+    def scores(self, ids: NDArray[np.uint64], position: int, at: int) -> NDArray[np.float64]:
+        return self._gather(ids, np.float64, lambda shard, part, out: shard.scores(part, position, at, out))
+
+    def counts(self, ids: NDArray[np.uint64], window: str, at: int, now: bool) -> NDArray[np.uint64]:
+        position, t = _WINDOW_POSITIONS[window], self._not_before_clock(at)
+        return self._gather(ids, np.uint64, lambda shard, part, out: shard.counts(part, position, t, out, now))
+
+    def values(self, ids: NDArray[np.uint64], measure: Measure, at: int, now: bool) -> NDArray[Any]:
+        """Return a measure of each id: float64[n], or uint64[n] for counts."""
+        if measure.what == SCORE:
+            return self.scores(ids, measure.position, at)
+        counts = self.counts(ids, measure.window, at, now)
+        return counts if measure.what == COUNT else counts / WINDOW_SECONDS[measure.window]
+
+    def top(self, k: int, measure: Measure, at: int, now: bool) -> Ranking:
+        """Return the k best entities by a measure. Counts and velocities of zero are left out. O(n)."""
+        if measure.what == SCORE:
+            parts = [shard.top_scores(k, measure.position, at) for shard in self.shards]
+        else:
+            position, t = _WINDOW_POSITIONS[measure.window], self._not_before_clock(at)
+            parts = [shard.top_counts(k, position, t, now) for shard in self.shards]
+        best = rank_best(np.concatenate([ids for ids, _ in parts]), np.concatenate([values for _, values in parts]), k)
+        if measure.what in (SCORE, COUNT):
+            return best
+        return Ranking(best.ids, best.values / WINDOW_SECONDS[measure.window])
+
+    def entity_ids(self) -> NDArray[np.uint64]:
+        """Return the ids of all entities, uint64[n], by shard and in order of arrival."""
+        return np.concatenate([shard.records()["entity_id"] for shard in self.shards])
+
+    def records(self) -> list[NDArray[np.void]]:
+        """Return the hot records of each shard as structured arrays: live, read-only, without a copy."""
+        return [shard.records() for shard in self.shards]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.shards))
+
+    def stats(self) -> dict[str, int]:
+        """Return plain counters summed over the shards."""
+        parts = [shard.stats() for shard in self.shards]
+        return {name: sum(part[name] for part in parts) for name in parts[0]}
+
+    # ------------------------------------------------------------------------------ saving
+
+    def save(self) -> list[SavedShard]:
+        """Return each shard's state as plain arrays; equal logs give equal bytes."""
+        return [] if self.clock is None else [shard.save(self.clock) for shard in self.shards]
+
+    def merge(self, saved: list[SavedShard], clock: int) -> None:
+        """Add the state of another table of the same type over other events; into an empty one: restore it."""
+        clock = self._advance(clock)
+        for shard, part in zip(self.shards, reshard(saved, len(self.shards)), strict=True):
+            shard.merge(part, clock)
+
+    # ------------------------------------------------------------------------------ shards
+
+    def _shard(self, entity_id: int) -> Shard:
+        return self.shards[shard_of(entity_id, len(self.shards))] if len(self.shards) > 1 else self.shards[0]
+
+    def _partition(self, ids: NDArray[np.uint64]) -> list[tuple[Shard, NDArray[np.intp]]]:
+        shards = shards_of(ids, len(self.shards))
+        order = np.argsort(shards, kind="stable")
+        ends = np.cumsum(np.bincount(shards, minlength=len(self.shards)))
+        starts = np.concatenate(([0], ends[:-1]))
+        return [(s, order[a:b]) for s, a, b in zip(self.shards, starts, ends, strict=True) if a < b]
+
+    def _gather(
+        self,
+        ids: NDArray[np.uint64],
+        dtype: type[np.generic],
+        read: Callable[[Shard, NDArray[np.uint64], NDArray[Any]], None],
+    ) -> NDArray[Any]:
+        out = np.empty(len(ids), dtype)
+        if len(self.shards) == 1:
+            read(self.shards[0], ids, out)
+            return out
+        for shard, rows in self._partition(ids):
+            part = np.empty(len(rows), dtype)
+            read(shard, ids[rows], part)
+            out[rows] = part
+        return out
+
+    def _not_before_clock(self, at: int) -> int:
+        return at if self.clock is None or at > self.clock else self.clock
+
+
+def rank_best(ids: NDArray[np.uint64], values: NDArray[np.float64], k: int | None) -> Ranking:
+    """Return the k best of some candidates (all for None): by value, equal ones by ascending id."""
+    order = np.lexsort((ids, -values))[:k]
+    return Ranking(ids[order], values[order])

@@ -1,0 +1,50 @@
+"""EventBatch: checked columns of events, the one form in which events travel between the layers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+U64 = NDArray[np.uint64]
+
+ID_MAX: Final = 2**64 - 1
+TIME_MIN_NS: Final = 1 - 2**62  # 1823; what lies between two event times always fits an int64
+TIME_MAX_NS: Final = 2**62  # 2116
+
+
+class IdColumn(NamedTuple):
+    """An optional u64 column: ``values[i]`` means something only where ``valid[i]``."""
+
+    values: U64
+    valid: NDArray[np.bool_] | None = None  # None: every row has a value
+
+
+class NewKey(NamedTuple):
+    """A string key that this batch uses for the first time, so that the log can name its id."""
+
+    kind: str
+    id: int
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class EventBatch:
+    """Events as columns of one length, in order; contiguous, native byte order.
+
+    Whoever builds one has checked it against the schema: nothing below checks a value again.
+    """
+
+    entity_id: U64
+    type_id: NDArray[np.uint8]
+    weight: NDArray[np.float32]
+    timestamp: NDArray[np.int64]  # ns since the epoch, UTC
+    user_id: IdColumn | None = None
+    session_id: IdColumn | None = None
+    event_id: IdColumn | None = None
+    new_keys: tuple[NewKey, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.entity_id)

@@ -1,0 +1,219 @@
+"""One segment file: opened, checked whole or at its two ends, and described."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tidal.durable import File, FileSystem
+from tidal.errors import CorruptLog, FormatError, FormatTooNew
+from tidal.format.frame import FRAME_BYTES_MAX, FRAME_MAGIC, Frame, decode_frame
+from tidal.format.payload import Summary, TypeSet, decode_summary, union_types
+from tidal.format.segment import (
+    SEAL,
+    SEAL_MAGIC,
+    SEGMENT_HEADER,
+    LogIdentity,
+    Seal,
+    SegmentHeader,
+    decode_seal,
+    decode_segment_header,
+    parse_segment_name,
+)
+
+SEGMENT_BYTES_MAX: Final = 1 << 28  # no segment is filled further; what is larger is not read into memory
+_FILE_BYTES_MAX = SEGMENT_BYTES_MAX + FRAME_BYTES_MAX + SEAL.size
+_NO_TYPES = bytes(32)
+_TIME_START = ((1 << 63) - 1, -(1 << 63))  # smallest and largest of no times
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentInfo:
+    """A segment of the log and what is in it. Without events, ``last_seq`` is ``base_seq - 1``.
+
+    ``size`` is the bytes that are good; ``min_time`` > ``max_time`` if there are no events.
+    """
+
+    path: Path
+    header: SegmentHeader
+    size: int
+    last_seq: int
+    final_hash: bytes
+    batches: int = 0
+    min_time: int = _TIME_START[0]
+    max_time: int = _TIME_START[1]
+    types: TypeSet = _NO_TYPES
+    sealed: bool = False
+
+    @property
+    def base_seq(self) -> int:
+        return self.header.base_seq
+
+    @property
+    def events(self) -> int:
+        return self.last_seq - self.base_seq + 1
+
+    def with_frame(self, frame: Frame, summary: Summary) -> SegmentInfo:
+        """Return the segment with this frame at its end."""
+        return SegmentInfo(
+            self.path,
+            self.header,
+            frame.end,
+            frame.last_seq,
+            frame.hash,
+            self.batches + 1,
+            min(self.min_time, summary.min_time),
+            max(self.max_time, summary.max_time),
+            union_types(self.types, summary.types),
+        )
+
+    def seal(self) -> Seal:
+        """Return the seal that this segment ends with, or would."""
+        return Seal(
+            self.last_seq,
+            self.events,
+            self.batches,
+            self.min_time,
+            self.max_time,
+            self.types,
+            self.final_hash,
+        )
+
+
+def list_segments(fs: FileSystem, directory: Path, region: int = 0, shard: int = 0) -> list[tuple[int, Path]]:
+    """Return (base seq, path) of each file named as a segment of this region and shard, in order."""
+    found = []
+    for name in fs.list_dir(directory):
+        if (parsed := parse_segment_name(name)) is not None and parsed[:2] == (region, shard):
+            found.append((parsed[2], directory / name))
+    return sorted(found)
+
+
+def read_segment(fs: FileSystem, path: Path, *, from_device: bool = False) -> memoryview:
+    """Return a segment file's bytes. ``from_device`` drops what the kernel cached of them first."""
+    file = fs.open_read(path)
+    try:
+        size = file.size()
+        if size > _FILE_BYTES_MAX:
+            raise CorruptLog(path, 0, f"{size} bytes; no segment has more than {_FILE_BYTES_MAX}")
+        if from_device:
+            file.drop_cache()
+        return memoryview(file.read_at(0, size))
+    finally:
+        file.close()
+
+
+def check_header(path: Path, data: memoryview, log: LogIdentity | None = None) -> SegmentInfo:
+    """Return the description of a segment without its frames.
+
+    FormatError if the header is damaged; CorruptLog if it is whole and belongs elsewhere; FormatTooNew.
+    """
+    try:
+        header, own = decode_segment_header(data)
+    except FormatTooNew as error:
+        raise FormatTooNew(f"{path}: {error}") from None
+    if log is not None:
+        check_place(path, header, log)
+    return SegmentInfo(path, header, SEGMENT_HEADER.size, header.base_seq - 1, own)
+
+
+def check_place(path: Path, header: SegmentHeader, log: LogIdentity) -> None:
+    """Raise CorruptLog unless the segment is of this log and in the file of its name."""
+    own = header.log
+    if own.store_id != log.store_id:
+        raise CorruptLog(path, 0, f"the segment is of store {own.store_id.hex()}, this is {log.store_id.hex()}")
+    if (own.region, own.shard, header.base_seq) != parse_segment_name(path.name):
+        raise CorruptLog(
+            path, 0, f"the segment says region {own.region}, shard {own.shard}, base {header.base_seq}"
+        )
+
+
+class SegmentWalk:
+    """Checks a segment's frames in order: iterate to the end, then look at what was found.
+
+    ``info`` covers the good prefix; ``stopped`` is why the walk ended before the end of the data, or None.
+    """
+
+    def __init__(self, info: SegmentInfo, data: memoryview) -> None:
+        self.info = info
+        self.stopped: str | None = None
+        self._data = data
+        self._identity = info.header.identity
+
+    def __iter__(self) -> Iterator[tuple[Frame, Summary]]:
+        data = self._data
+        while (offset := self.info.size) < len(data):
+            try:
+                if data[offset : offset + len(SEAL_MAGIC)] == SEAL_MAGIC:
+                    self._check_seal(decode_seal(data[offset:], offset, self._identity))
+                    return
+                frame = decode_frame(data, offset, self._identity)
+                self._check_order(frame)
+                summary = decode_summary(data[frame.payload])
+            except FormatTooNew as error:
+                raise FormatTooNew(f"{self.info.path} at byte {offset}: {error}") from None
+            except FormatError as error:
+                if any_byte(data[offset:]):
+                    self.stopped = str(error)
+                return
+            self.info = self.info.with_frame(frame, summary)
+            yield frame, summary
+
+    def _check_order(self, frame: Frame) -> None:
+        if frame.first_seq != self.info.last_seq + 1:
+            raise FormatError(f"event {frame.first_seq} follows event {self.info.last_seq}")
+        if frame.link != self.info.final_hash:
+            raise FormatError("the batch does not follow the one before it")
+
+    def _check_seal(self, seal: Seal) -> None:
+        info = self.info
+        if seal != info.seal():
+            raise FormatError("the seal does not agree with the segment")
+        end = info.size + SEAL.size
+        if end != len(self._data):
+            raise FormatError("there are bytes after the seal")
+        self.info = SegmentInfo(
+            info.path, info.header, end, info.last_seq, info.final_hash, info.batches,
+            info.min_time, info.max_time, info.types, sealed=True,
+        )  # fmt: skip
+
+
+def walk_to_end(info: SegmentInfo, data: memoryview) -> SegmentWalk:
+    """Return a finished walk: every frame was checked, none decoded."""
+    walk = SegmentWalk(info, data)
+    for _ in walk:
+        pass
+    return walk
+
+
+def check_ends(fs: FileSystem, path: Path, log: LogIdentity) -> SegmentInfo:
+    """Return the description of a sealed segment from its header and its seal alone."""
+    file = fs.open_read(path)
+    try:
+        size = file.size()
+        info = _checked_header(path, memoryview(file.read_at(0, SEGMENT_HEADER.size)), log)
+        seal_at = max(size - SEAL.size, SEGMENT_HEADER.size)
+        data = memoryview(file.read_at(seal_at, SEAL.size))
+    finally:
+        file.close()
+    try:
+        seal = decode_seal(data, seal_at, info.header.identity)
+    except FormatTooNew as error:
+        raise FormatTooNew(f"{path} at byte {seal_at}: {error}") from None
+    except FormatError as error:
+        raise CorruptLog(path, seal_at, f"a later segment exists, but this one has no good seal: {error}") from error
+    if seal.last_seq - info.base_seq + 1 != seal.events:
+        raise CorruptLog(path, seal_at, "the seal does not agree with the segment's header")
+    return SegmentInfo(
+        path, info.header, size, seal.last_seq, seal.final_hash, seal.batches,
+        seal.min_time, seal.max_time, seal.types, sealed=True,
+    )  # fmt: skip
+
+
+def _checked_header(path: Path, data: memoryview, log: LogIdentity) -> SegmentInfo:
+    try:
+        return check_header(path, data, log)
+    except FormatError as error:
+        raise CorruptLog(path, 0, str(error)) from error
