@@ -43,6 +43,9 @@ class File(Protocol):
     def read_at(self, offset: int, length: int) -> bytes:
         """Return the bytes there are in [offset, offset + length): fewer only at the end of the file."""
 
+    def drop_cache(self) -> None:
+        """Ask the kernel to forget what it cached of the file, so that reads come from the device."""
+
     def close(self) -> None: ...
 
 
@@ -139,6 +142,10 @@ class _OsFile:
                 offset += len(part)
                 length -= len(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def drop_cache(self) -> None:
+        with _typed("fadvise", self.path):
+            os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_DONTNEED)
 
     def close(self) -> None:
         if self._fd >= 0:

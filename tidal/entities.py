@@ -18,6 +18,7 @@ from tidal.storage.keys import ID_MAX, KEYSPACES, Tag, decode_key, encode_key, i
 
 KEY_BYTES_MAX: Final = 1024
 _NAME_SUFFIX = b"name"
+_JSON = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":"))
 
 Entity = SupportsIndex | str
 """An id (0 .. 2**64 - 1), or a string key."""
@@ -202,7 +203,7 @@ class EntityStore:
         self._engine.delete(self._keyspace, encode_key(self._id(entity), Tag.META))
 
     def scan(self, start: SupportsIndex | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Yield (id, metadata) in the order of ids, from ``start`` on, as it is when the first is asked for."""
+        """Yield (id, metadata) by rising id from ``start`` on, as things are when the first is asked for."""
         first = b"" if start is None else id_prefix(_checked_id(start))
         for key, value in self._engine.scan(self._keyspace, start=first):
             decoded = decode_key(key)
@@ -217,7 +218,7 @@ def _encode_metadata(entity: Entity, metadata: Mapping[str, Any]) -> bytes:
     if not isinstance(metadata, Mapping) or not all(isinstance(name, str) for name in metadata):
         raise InvalidEntity(f"metadata of {entity!r} is not a mapping with str keys: {metadata!r}")
     try:
-        return json.dumps(dict(metadata), allow_nan=False, ensure_ascii=False, separators=(",", ":")).encode()
+        return _JSON.encode(dict(metadata)).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidEntity(f"metadata of {entity!r} is not JSON: {error}") from error
 

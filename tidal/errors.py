@@ -132,6 +132,10 @@ class StoreLocked(TidalError):
     """Another process, or this one, has the store open for writing."""
 
 
+class StoreMissing(TidalError, FileNotFoundError):
+    """The folder is not a store."""
+
+
 class StoreClosed(TidalError):
     """The database was closed (or belongs to the parent of this forked process)."""
 

@@ -33,16 +33,9 @@ SCHEMA = (
 LedgerOf = Callable[..., Any]
 
 
-def model_of(schema: Schema, given_events: Sequence[Event]) -> ModelLedger:
-    model = ModelLedger(schema)
-    for event in given_events:
-        model.apply(*event)
-    return model
-
-
 def check(ledger_of: LedgerOf, schema: Schema, given_events: Sequence[Event], *times: int) -> None:
     """Apply the events at once, and read at each of the times."""
-    ledger, model = ledger_of(schema, [to_batch(schema, given_events)]), model_of(schema, given_events)
+    ledger, model = ledger_of(schema, [to_batch(schema, given_events)]), ModelLedger(schema, given_events)
     for at in times:
         assert_agrees(ledger, model, at)
 
@@ -52,7 +45,7 @@ def test_any_schema_and_any_events(ledger_of: LedgerOf, data: st.DataObject) -> 
     schema = data.draw(schemas())
     given_events = data.draw(events(schema))
     ledger = ledger_of(schema, [to_batch(schema, part) for part in data.draw(splits(given_events))])
-    model = model_of(schema, given_events)
+    model = ModelLedger(schema, given_events)
     for at in data.draw(st.lists(reading_times(given_events), min_size=1, max_size=4)):
         assert_agrees(ledger, model, at)
 
@@ -159,4 +152,4 @@ def test_thousands_of_entities(ledger_of: LedgerOf, batch_size: int) -> None:
     stream = [Event(*row) for row in zip(names, ids, rng.exponential(size=size).tolist(), times, strict=True)]
     parts = [stream[start : start + batch_size] for start in range(0, size, batch_size)]
     ledger = ledger_of(SCHEMA, [to_batch(SCHEMA, part) for part in parts])
-    assert_agrees(ledger, model_of(SCHEMA, stream), NOW + 9 * DAY, k=50)
+    assert_agrees(ledger, ModelLedger(SCHEMA, stream), NOW + 9 * DAY, k=50)

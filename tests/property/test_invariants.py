@@ -19,7 +19,7 @@ DAY = 24 * HOUR
 NOW = 490_000 * HOUR
 
 SEQUENCES = 10_000
-EVENTS = 12  # a sequence
+EVENTS = 8  # a sequence
 IDS = np.arange(SEQUENCES, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
 HALF_LIVES = ("7d", "1d", "1h")
 SCHEMA = (

@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tidal.ledger import SignalLedger
 from tidal.schema import Schema, SchemaBuilder
 from tidal.testing import Event, ModelLedger, assert_agrees
 from tidal.testing.strategies import events, reading_times, schemas, splits, to_batch
@@ -28,13 +29,6 @@ def whole(schema: Schema, given_events: Sequence[Event]) -> list[Any]:
     return [to_batch(schema, given_events)]
 
 
-def model_of(schema: Schema, given_events: Sequence[Event]) -> ModelLedger:
-    model = ModelLedger(schema)
-    for event in given_events:
-        model.apply(*event)
-    return model
-
-
 @given(st.data())
 def test_any_cut_into_batches_gives_the_same_bits(ledger_of: LedgerOf, data: st.DataObject) -> None:
     schema = data.draw(schemas())
@@ -42,7 +36,10 @@ def test_any_cut_into_batches_gives_the_same_bits(ledger_of: LedgerOf, data: st.
     parts = data.draw(splits(given_events))
     expected = ledger_of(schema, whole(schema, given_events)).state_digest()
     assert ledger_of(schema, [to_batch(schema, part) for part in parts]).state_digest() == expected
-    assert ledger_of(schema, [to_batch(schema, [event]) for event in given_events]).state_digest() == expected
+    one_by_one = ledger_of(schema)
+    for event in given_events:
+        one_by_one.add(*event)
+    assert one_by_one.state_digest() == expected
 
 
 @given(st.data())
@@ -58,7 +55,7 @@ def test_the_order_of_arrival_does_not_matter(ledger_of: LedgerOf, data: st.Data
     given_events = data.draw(events(SCHEMA))
     shuffled = data.draw(st.permutations(given_events))
     ledger = ledger_of(SCHEMA, [to_batch(SCHEMA, part) for part in data.draw(splits(shuffled))])
-    assert_agrees(ledger, model_of(SCHEMA, given_events), data.draw(reading_times(given_events)))
+    assert_agrees(ledger, ModelLedger(SCHEMA, given_events), data.draw(reading_times(given_events)))
 
 
 @given(st.data())
@@ -72,6 +69,7 @@ def test_reads_leave_no_trace(ledger_of: LedgerOf, data: st.DataObject) -> None:
         for at in data.draw(st.lists(reading_times(given_events), max_size=3)):
             read_everything(read, at)
         assert read.state_digest() == before == unread.state_digest()
+    assert_agrees(read, ModelLedger(SCHEMA, given_events), data.draw(reading_times(given_events)))
 
 
 def read_everything(ledger: Any, at: int) -> None:
@@ -82,9 +80,10 @@ def read_everything(ledger: Any, at: int) -> None:
         ledger.scores(signal.name, ids, at=at)
         ledger.top(signal.name, 3, by="score", at=at)
         for window in (*signal.windows, "all"):
-            ledger.count(signal.name, 0, window, at=at)
-            ledger.counts(signal.name, ids, window, at=at)
-            ledger.top(signal.name, 3, by=f"count.{window}", at=at)
+            for now in (False, True):
+                ledger.count(signal.name, 0, window, at=at, now=now)
+                ledger.counts(signal.name, ids, window, at=at, now=now)
+                ledger.top(signal.name, 3, by=f"count.{window}", at=at, now=now)
 
 
 @given(st.data())
@@ -95,7 +94,7 @@ def test_two_ledgers_merge_into_that_of_the_union(ledger_of: LedgerOf, data: st.
     before = other.state_digest()
     ledger.merge(other)
     assert other.state_digest() == before
-    assert_agrees(ledger, model_of(schema, [*ours, *theirs]), data.draw(reading_times([*ours, *theirs])))
+    assert_agrees(ledger, ModelLedger(schema, [*ours, *theirs]), data.draw(reading_times([*ours, *theirs])))
 
 
 @given(st.data())
@@ -105,7 +104,17 @@ def test_a_merged_ledger_goes_on(ledger_of: LedgerOf, data: st.DataObject) -> No
     ledger.merge(ledger_of(SCHEMA, whole(SCHEMA, second)))
     ledger.apply(to_batch(SCHEMA, third))
     every = [*first, *second, *third]
-    assert_agrees(ledger, model_of(SCHEMA, every), data.draw(reading_times(every)))
+    assert_agrees(ledger, ModelLedger(SCHEMA, every), data.draw(reading_times(every)))
+
+
+@given(st.data(), st.integers(1, 6))
+def test_ledgers_of_other_shard_counts_merge(ledger_of: LedgerOf, data: st.DataObject, shards: int) -> None:
+    ours, theirs = data.draw(events(SCHEMA)), data.draw(events(SCHEMA, entities=8))
+    other = SignalLedger(SCHEMA, shards=shards)
+    other.apply(to_batch(SCHEMA, theirs))
+    ledger = ledger_of(SCHEMA, whole(SCHEMA, ours))
+    ledger.merge(other)
+    assert_agrees(ledger, ModelLedger(SCHEMA, [*ours, *theirs]), data.draw(reading_times([*ours, *theirs])))
 
 
 @given(st.data())

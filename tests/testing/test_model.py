@@ -32,10 +32,7 @@ BUCKETS = {"1h": (MINUTE, 60), "24h": (HOUR, 24), "7d": (HOUR, 168)}
 
 
 def model_of(*events: tuple[str, int, float, int]) -> ModelLedger:
-    model = ModelLedger(SCHEMA)
-    for event in events:
-        model.apply(*event)
-    return model
+    return ModelLedger(SCHEMA, (Event(*event) for event in events))
 
 
 class TestScore:

@@ -7,6 +7,7 @@ from tidal.checkpoint.reader import (
     list_checkpoints,
     newest_good,
     read_checkpoint,
+    read_header,
     verify_checkpoint,
 )
 from tidal.checkpoint.writer import CHECKPOINTS_KEPT, remove_older, write_checkpoint
@@ -19,6 +20,7 @@ __all__ = [
     "list_checkpoints",
     "newest_good",
     "read_checkpoint",
+    "read_header",
     "remove_older",
     "verify_checkpoint",
     "write_checkpoint",

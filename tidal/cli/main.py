@@ -11,7 +11,7 @@ from typing import Any, Final, NoReturn
 from tidal.cli import demo, get, load, top
 from tidal.cli.exit_codes import ExitCode
 from tidal.cli.output import asked_for_json, write_error
-from tidal.errors import TidalError, UnknownMeasure, UnknownSignalType, UsageError
+from tidal.errors import SchemaError, TidalError, UnknownSignalType, UsageError
 
 COMMANDS: Final = (demo, load, top, get)
 
@@ -70,7 +70,7 @@ def exit_code(error: Exception) -> ExitCode:
     match error:
         case FileNotFoundError() | UnknownSignalType():
             return ExitCode.NOT_FOUND
-        case UsageError() | UnknownMeasure():
+        case UsageError() | SchemaError():
             return ExitCode.USAGE
         case _:
             return ExitCode.FAILED

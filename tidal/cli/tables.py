@@ -32,7 +32,8 @@ def render_table(columns: Sequence[Column], rows: Sequence[Sequence[object]], *,
     lamp  1,234.5
     """
     cells = [
-        [format_cell(value, column.decimals) for value, column in zip(row, columns, strict=True)] for row in rows
+        [format_cell(value, column.decimals) for value, column in zip(row, columns, strict=True)]
+        for row in rows
     ]
     headings = [column.heading for column in columns]
     widths = [

@@ -89,23 +89,28 @@ def encode_frame(
     return b"".join((hashed, own, link)), own
 
 
+def claimed_end(data: memoryview, offset: int) -> int:
+    """Return where the frame that seems to begin here ends, before its hash is checked; or FormatError."""
+    if len(data) - offset < PAYLOAD_OFFSET:
+        raise FormatError("the file ends in a batch's header")
+    magic, _, _, _, _, payload_bytes, _, _ = FRAME_HEADER.unpack_from(data, offset)
+    if magic != FRAME_MAGIC:
+        raise FormatError("no batch begins here")
+    payload_at = offset + PAYLOAD_OFFSET
+    if not SUMMARY.size <= payload_bytes <= PAYLOAD_BYTES_MAX or payload_bytes > len(data) - payload_at:
+        raise FormatError(f"a payload of {payload_bytes} bytes goes beyond the file, or its limits")
+    return int(payload_at + payload_bytes)
+
+
 def decode_frame(data: memoryview, offset: int, identity: bytes) -> Frame:
     """Return the frame at this offset of a segment, its hash checked; FormatError if there is no good one.
 
     FormatTooNew if the hash is good and the version or a flag is not known here: then the frame is
     whole, and written by a newer tidal.
     """
-    if len(data) - offset < PAYLOAD_OFFSET:
-        raise FormatError("the file ends in a batch's header")
-    magic, version, flags, first_seq, events, payload_bytes, durable_seq, own = FRAME_HEADER.unpack_from(
-        data, offset
-    )
-    if magic != FRAME_MAGIC:
-        raise FormatError("no batch begins here")
+    end = claimed_end(data, offset)
+    _, version, flags, first_seq, events, _, durable_seq, own = FRAME_HEADER.unpack_from(data, offset)
     payload_at = offset + PAYLOAD_OFFSET
-    if not SUMMARY.size <= payload_bytes <= PAYLOAD_BYTES_MAX or payload_bytes > len(data) - payload_at:
-        raise FormatError(f"a payload of {payload_bytes} bytes goes beyond the file, or its limits")
-    end = payload_at + payload_bytes
     link = bytes(data[offset + LINK_OFFSET : payload_at])
     digest = blake3.blake3(data[payload_at:end]).digest()
     if own != _hash(identity, offset, link, bytes(data[offset : offset + _HASHED_BYTES]), digest):

@@ -169,7 +169,7 @@ class Seal:
 
 
 def decode_seal(data: memoryview, offset: int, identity: bytes) -> Seal:
-    """Return the seal that data begins with, which lies at this offset of its file; errors as decode_frame."""
+    """Return the seal that data begins with; offset is its place in the file. Errors as decode_frame."""
     if len(data) < SEAL.size:
         raise FormatError("the file ends in a seal")
     (magic, version, flags, last_seq, events, batches, reserved,

@@ -112,6 +112,8 @@ def _with_nulls(name: str, items: list[Any], there: list[bool]) -> Column:
     rest = _from_list(name, [item for item, known in zip(items, there, strict=True) if known])
     values = np.zeros(len(items), rest.values.dtype)
     values[valid] = rest.values
+    if rest.valid is not None:
+        valid[valid] = rest.valid
     return Column(name, values, valid, rest.texts)
 
 

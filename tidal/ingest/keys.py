@@ -59,8 +59,9 @@ class KeyResolver:
 
     def _add(self, new: NewKey) -> None:
         # A name becomes known to the store only when its batch is logged: until then it comes back as new.
-        other = self._seen.setdefault((new.kind, new.id), new.key)
-        if other is new.key:
+        other = self._seen.get((new.kind, new.id))
+        if other is None:
+            self._seen[new.kind, new.id] = new.key
             self._new.append(new)
         elif other != new.key:
             raise KeyCollision(

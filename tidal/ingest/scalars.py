@@ -77,6 +77,8 @@ def id_of(value: Any) -> int:
     """
     if isinstance(value, float | np.floating):
         raise Unfit(ID_FLOAT)
+    if isinstance(value, str):
+        raise Unfit(ID_MIXED)
     if isinstance(value, bool):
         raise Unfit(ID_TYPE)
     try:
@@ -104,10 +106,11 @@ def weight_of(value: Any) -> float:
     >>> weight_of(0.1)
     0.10000000149011612
     """
-    if isinstance(value, bool | np.bool_):
-        raise Unfit(WEIGHT_BOOL)
-    if not isinstance(value, Real | Decimal):
-        raise Unfit(WEIGHT_TYPE)
+    if type(value) is not float:
+        if isinstance(value, bool | np.bool_):
+            raise Unfit(WEIGHT_BOOL)
+        if not isinstance(value, int | Real | Decimal):
+            raise Unfit(WEIGHT_TYPE)
     try:
         rounded: float = _F32.unpack(_F32.pack(float(value)))[0]
     except (OverflowError, ValueError):

@@ -10,7 +10,7 @@ import numpy as np
 from tidal.errors import InvalidEvent
 from tidal.ingest.keys import ResolveKeys
 from tidal.ingest.scalars import TimeRange, Unfit, id_of, key_of, not_signed, time_of, weight_of
-from tidal.schema.events import ID_MAX, EventBatch, IdColumn, NewKey
+from tidal.schema.events import ID_MAX, TIME_MIN_NS, EventBatch, IdColumn, NewKey
 from tidal.schema.spec import Schema, SignalType
 
 _T = TypeVar("_T")
@@ -47,10 +47,10 @@ def prepare_one(
             raise _error("weight", given, not_signed(signal))
     if timestamp is None:
         timestamp = now_ns
-    else:
+    elif type(timestamp) is not int or not TIME_MIN_NS <= timestamp <= now_ns:
         within = TimeRange.until(now_ns, max_future_skew_ns)
         timestamp = _field("timestamp", timestamp, lambda value: time_of(value, within))
-    if user_id is not None:
+    if user_id is not None and (type(user_id) is not int or not 0 <= user_id <= ID_MAX):
         user_id, new_user = _id("user_id", user_id, "user", resolve_keys)
         new += tuple(key for key in new_user if key not in new)
     if session_id is not None:

@@ -14,7 +14,7 @@ from tidal.ledger.saved import ARRAYS, SavedShard
 from tidal.ledger.table import Ranking, Table, rank_best
 from tidal.schema.durations import Duration
 from tidal.schema.events import EventBatch
-from tidal.schema.measures import parse_measure, parse_qualified
+from tidal.schema.measures import measures_of, parse_measure, parse_qualified
 from tidal.schema.spec import WINDOW_SECONDS, Schema
 
 SHARDS_DEFAULT = 4
@@ -112,6 +112,18 @@ class SignalLedger:
         """Return the k best entities by a measure; counts and velocities of zero are left out. O(entities)."""
         table = self.table(signal)
         return table.top(k, parse_measure(table.signal, by), at, now)
+
+    def read(self, signal: str, *, at: int, now: bool = False) -> dict[str, NDArray[Any]]:
+        """Return entity_id, last_time and every measure of each entity, as columns in the table's own order."""
+        table = self.table(signal)
+        rows = table.records()
+        columns: dict[str, NDArray[Any]] = {
+            name: np.concatenate([part[name] for part in rows]) for name in ("entity_id", "last_time")
+        }
+        for name in measures_of(table.signal):
+            measure = parse_measure(table.signal, name)
+            columns[name] = table.values(columns["entity_id"], measure, at, now)
+        return columns
 
     def rank(
         self,

@@ -95,10 +95,6 @@ class Table:
             return best
         return Ranking(best.ids, best.values / WINDOW_SECONDS[measure.window])
 
-    def entity_ids(self) -> NDArray[np.uint64]:
-        """Return the ids of all entities, uint64[n], by shard and in order of arrival."""
-        return np.concatenate([shard.records()["entity_id"] for shard in self.shards])
-
     def records(self) -> list[NDArray[np.void]]:
         """Return the hot records of each shard as structured arrays: live, read-only, without a copy."""
         return [shard.records() for shard in self.shards]

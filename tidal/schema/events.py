@@ -48,3 +48,23 @@ class EventBatch:
 
     def __len__(self) -> int:
         return len(self.entity_id)
+
+    def rows(self, start: int, stop: int) -> EventBatch:
+        """Return the events from start to stop, without a copy. New keys stay with the first of them."""
+        rows = slice(start, stop)
+        return EventBatch(
+            self.entity_id[rows],
+            self.type_id[rows],
+            self.weight[rows],
+            self.timestamp[rows],
+            _id_rows(self.user_id, rows),
+            _id_rows(self.session_id, rows),
+            _id_rows(self.event_id, rows),
+            self.new_keys if start == 0 else (),
+        )
+
+
+def _id_rows(column: IdColumn | None, rows: slice) -> IdColumn | None:
+    if column is None:
+        return None
+    return IdColumn(column.values[rows], None if column.valid is None else column.valid[rows])

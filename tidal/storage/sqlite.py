@@ -45,6 +45,7 @@ TABLE: Final = (
     "CREATE TABLE {} (key BLOB PRIMARY KEY, value BLOB NOT NULL, crc INTEGER NOT NULL) WITHOUT ROWID"
 )
 
+_TABLES = tuple(TABLE.format(keyspace) for keyspace in KEYSPACES.values())
 _MAGIC = b"SQLite format 3\0"
 _HEADER_BYTES = 100
 _U32 = struct.Struct(">I")
@@ -77,14 +78,15 @@ class SqliteEngine:
         self._poison: StorageError | None = None
         self._closed = False
         self._copy: tempfile.TemporaryDirectory[str] | None = None
-        if create and not read_only and not fs.exists(path):
+        # A side file without its database is what is left of one: SQLite would play it into the new file.
+        if create and not read_only and not any(fs.exists(file) for file in (path, *_side_files(path))):
             replace_file(fs, path, [_empty_database()])
         _check_file(fs, path)
         self._uri = f"{path.absolute().as_uri()}?mode={'ro&immutable=1' if read_only else 'rw'}"
-        if read_only and any(fs.exists(side) and fs.size(side) for side in _side_files(path)):
-            self._copy = tempfile.TemporaryDirectory(prefix="tidal-")
-            self._uri = f"{_copy_database(fs, path, Path(self._copy.name)).as_uri()}?mode=rw"
         try:
+            if read_only and any(fs.exists(side) and fs.size(side) for side in _side_files(path)):
+                self._copy = tempfile.TemporaryDirectory(prefix="tidal-")
+                self._uri = f"{_copy_database(fs, path, Path(self._copy.name)).as_uri()}?mode=rw"
             self._connection = self._connect()
         except BaseException:
             self._remove_copy()
@@ -126,8 +128,8 @@ class SqliteEngine:
         with self._lock, self._typed():
             self._check_open()
             report = [text for (text,) in self._connection.execute("PRAGMA integrity_check(10)")]
-        if report != ["ok"]:
-            raise CorruptStore(self._path, 0, "; ".join(report))
+        if report != [b"ok"]:
+            raise CorruptStore(self._path, 0, b"; ".join(report).decode(errors="replace"))
         return sum(1 for keyspace in KEYSPACES.values() for _ in self.scan(keyspace))
 
     def close(self) -> None:
@@ -135,11 +137,8 @@ class SqliteEngine:
             if self._closed:
                 return
             self._closed = True
-            for connection in (
-                *self._idle,
-                self._connection,
-            ):  # the last to close moves the log into the file
-                connection.close()
+            for connection in (*self._idle, self._connection):
+                connection.close()  # the last one moves SQLite's log into the file
             self._idle.clear()
             self._remove_copy()
 
@@ -201,20 +200,20 @@ class SqliteEngine:
                 if not self._read_only:
                     connection.execute("PRAGMA journal_mode = WAL")
                     connection.execute("PRAGMA synchronous = FULL")
-                tables = {
-                    name
-                    for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-                }
-                if missing := set(KEYSPACES.values()) - tables:
-                    raise CorruptStore(self._path, 0, f"the tables {', '.join(sorted(missing))} are missing")
+                connection.text_factory = bytes  # damaged text need not be UTF-8
+                tables = connection.execute(
+                    "SELECT sql FROM sqlite_master WHERE type = 'table' ORDER BY rowid"
+                )
+                if [sql for (sql,) in tables] != [sql.encode() for sql in _TABLES]:
+                    raise CorruptStore(self._path, 0, "the tables are not those of this format")
             except BaseException:
                 connection.close()
                 raise
         return connection
 
     def _checked(self, keyspace: str, key: bytes, value: bytes, crc: int) -> bytes:
-        if not isinstance(value, bytes) or _crc(key, value) != crc:
-            raise CorruptStore(self._path, 0, f"the row {key.hex()} of {keyspace} does not match its CRC-32")
+        if not (isinstance(key, bytes) and isinstance(value, bytes)) or _crc(key, value) != crc:
+            raise CorruptStore(self._path, 0, f"the row {key!r} of {keyspace} does not match its CRC-32")
         return value
 
     def _check_open(self) -> None:
@@ -245,14 +244,16 @@ class SqliteEngine:
                 ) from error
             kind = NoSpace if code == sqlite3.SQLITE_FULL else StorageError
             raise kind(f"{self._path}: SQLite says: {error}") from error
+        except UnicodeDecodeError as error:  # SQLite quotes damaged text in an error of its own
+            raise CorruptStore(self._path, 0, f"SQLite's error holds damaged text: {error}") from error
 
 
 def _empty_database() -> bytes:
     with contextlib.closing(sqlite3.connect(":memory:")) as connection:
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {VERSION}")
-        for keyspace in KEYSPACES.values():
-            connection.execute(TABLE.format(keyspace))
+        for table in _TABLES:
+            connection.execute(table)
         connection.commit()
         return connection.serialize()
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -50,10 +50,12 @@ class ModelLedger:
     (0.5, 0)
     """
 
-    def __init__(self, schema: Schema) -> None:
+    def __init__(self, schema: Schema, events: Iterable[Event] = ()) -> None:
         self.schema = schema
         self._events: dict[str, dict[int, list[Event]]] = {name: defaultdict(list) for name in schema.names}
         self._clock: dict[str, int | None] = dict.fromkeys(schema.names)
+        for event in events:
+            self.apply(*event)
 
     def apply(self, signal: str, entity_id: int, weight: float, timestamp: int) -> None:
         """Accept one event; its weight is rounded to f32, as the log holds it."""

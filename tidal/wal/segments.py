@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from tidal.durable import File, FileSystem
+from tidal.durable import FileSystem
 from tidal.errors import CorruptLog, FormatError, FormatTooNew
-from tidal.format.frame import FRAME_BYTES_MAX, FRAME_MAGIC, Frame, decode_frame
+from tidal.format.frame import FRAME_BYTES_MAX, Frame, decode_frame
 from tidal.format.payload import Summary, TypeSet, decode_summary, union_types
 from tidal.format.segment import (
     SEAL,
@@ -108,26 +108,29 @@ def read_segment(fs: FileSystem, path: Path, *, from_device: bool = False) -> me
 def check_header(path: Path, data: memoryview, log: LogIdentity | None = None) -> SegmentInfo:
     """Return the description of a segment without its frames.
 
-    FormatError if the header is damaged; CorruptLog if it is whole and belongs elsewhere; FormatTooNew.
+    FormatError if the header is damaged; CorruptLog if it is whole but not of this log, or not of this
+    file; FormatTooNew.
     """
     try:
         header, own = decode_segment_header(data)
     except FormatTooNew as error:
         raise FormatTooNew(f"{path}: {error}") from None
-    if log is not None:
-        check_place(path, header, log)
+    of = header.log
+    if log is not None and of.store_id != log.store_id:
+        raise CorruptLog(path, 0, f"the segment is of store {of.store_id.hex()}, not {log.store_id.hex()}")
+    if (of.region, of.shard, header.base_seq) != parse_segment_name(path.name):
+        raise CorruptLog(
+            path, 0, f"the segment is of region {of.region}, shard {of.shard}, base {header.base_seq}"
+        )
     return SegmentInfo(path, header, SEGMENT_HEADER.size, header.base_seq - 1, own)
 
 
-def check_place(path: Path, header: SegmentHeader, log: LogIdentity) -> None:
-    """Raise CorruptLog unless the segment is of this log and in the file of its name."""
-    own = header.log
-    if own.store_id != log.store_id:
-        raise CorruptLog(path, 0, f"the segment is of store {own.store_id.hex()}, this is {log.store_id.hex()}")
-    if (own.region, own.shard, header.base_seq) != parse_segment_name(path.name):
-        raise CorruptLog(
-            path, 0, f"the segment says region {own.region}, shard {own.shard}, base {header.base_seq}"
-        )
+def require_header(path: Path, data: memoryview, log: LogIdentity | None) -> SegmentInfo:
+    """As check_header, where a damaged header is CorruptLog."""
+    try:
+        return check_header(path, data, log)
+    except FormatError as error:
+        raise CorruptLog(path, 0, str(error)) from error
 
 
 class SegmentWalk:
@@ -146,38 +149,48 @@ class SegmentWalk:
         data = self._data
         while (offset := self.info.size) < len(data):
             try:
-                if data[offset : offset + len(SEAL_MAGIC)] == SEAL_MAGIC:
+                if bytes(data[offset : offset + len(SEAL_MAGIC)]) == SEAL_MAGIC:
                     self._check_seal(decode_seal(data[offset:], offset, self._identity))
                     return
                 frame = decode_frame(data, offset, self._identity)
-                self._check_order(frame)
-                summary = decode_summary(data[frame.payload])
             except FormatTooNew as error:
                 raise FormatTooNew(f"{self.info.path} at byte {offset}: {error}") from None
             except FormatError as error:
-                if any_byte(data[offset:]):
+                if has_data(data[offset:]):
                     self.stopped = str(error)
                 return
+            summary = self._check_fit(frame)
             self.info = self.info.with_frame(frame, summary)
             yield frame, summary
 
-    def _check_order(self, frame: Frame) -> None:
-        if frame.first_seq != self.info.last_seq + 1:
-            raise FormatError(f"event {frame.first_seq} follows event {self.info.last_seq}")
-        if frame.link != self.info.final_hash:
-            raise FormatError("the batch does not follow the one before it")
+    # A frame or a seal with a good hash is as it was written, here. If it does not fit, no crash did that.
+
+    def _check_fit(self, frame: Frame) -> Summary:
+        info = self.info
+        if frame.first_seq != info.last_seq + 1 or frame.link != info.final_hash:
+            reason = f"event {frame.first_seq} does not follow event {info.last_seq} there"
+            raise CorruptLog(info.path, frame.offset, reason)
+        try:
+            return decode_summary(self._data[frame.payload])
+        except FormatError as error:
+            raise CorruptLog(info.path, frame.offset, str(error)) from error
 
     def _check_seal(self, seal: Seal) -> None:
         info = self.info
         if seal != info.seal():
-            raise FormatError("the seal does not agree with the segment")
+            raise CorruptLog(info.path, info.size, "the seal does not agree with the batches before it")
         end = info.size + SEAL.size
         if end != len(self._data):
-            raise FormatError("there are bytes after the seal")
+            raise CorruptLog(info.path, end, "there are bytes after the seal")
         self.info = SegmentInfo(
             info.path, info.header, end, info.last_seq, info.final_hash, info.batches,
             info.min_time, info.max_time, info.types, sealed=True,
         )  # fmt: skip
+
+
+def has_data(data: memoryview) -> bool:
+    """Return whether some byte is not zero."""
+    return bytes(data).strip(b"\0") != b""
 
 
 def walk_to_end(info: SegmentInfo, data: memoryview) -> SegmentWalk:
@@ -188,12 +201,12 @@ def walk_to_end(info: SegmentInfo, data: memoryview) -> SegmentWalk:
     return walk
 
 
-def check_ends(fs: FileSystem, path: Path, log: LogIdentity) -> SegmentInfo:
+def check_ends(fs: FileSystem, path: Path, log: LogIdentity | None) -> SegmentInfo:
     """Return the description of a sealed segment from its header and its seal alone."""
     file = fs.open_read(path)
     try:
         size = file.size()
-        info = _checked_header(path, memoryview(file.read_at(0, SEGMENT_HEADER.size)), log)
+        info = require_header(path, memoryview(file.read_at(0, SEGMENT_HEADER.size)), log)
         seal_at = max(size - SEAL.size, SEGMENT_HEADER.size)
         data = memoryview(file.read_at(seal_at, SEAL.size))
     finally:
@@ -203,17 +216,10 @@ def check_ends(fs: FileSystem, path: Path, log: LogIdentity) -> SegmentInfo:
     except FormatTooNew as error:
         raise FormatTooNew(f"{path} at byte {seal_at}: {error}") from None
     except FormatError as error:
-        raise CorruptLog(path, seal_at, f"a later segment exists, but this one has no good seal: {error}") from error
+        raise CorruptLog(path, seal_at, f"{error}; only the last segment may lack a seal") from error
     if seal.last_seq - info.base_seq + 1 != seal.events:
         raise CorruptLog(path, seal_at, "the seal does not agree with the segment's header")
     return SegmentInfo(
         path, info.header, size, seal.last_seq, seal.final_hash, seal.batches,
         seal.min_time, seal.max_time, seal.types, sealed=True,
     )  # fmt: skip
-
-
-def _checked_header(path: Path, data: memoryview, log: LogIdentity) -> SegmentInfo:
-    try:
-        return check_header(path, data, log)
-    except FormatError as error:
-        raise CorruptLog(path, 0, str(error)) from error

@@ -1,0 +1,5 @@
+"""placeholder"""
+
+
+def add_parser(c):
+    p = c.add_parser("demo")

@@ -1,0 +1,599 @@
+"""open() and TidalDb: the public API, from a call to the log, the ledger and back."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import secrets
+import threading
+import time
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tidal.answers import Columns, Ingested, Top
+from tidal.durable import FileSystem, Lock, OsFileSystem
+from tidal.entities import EntityStore, KeyNames
+from tidal.errors import InvalidEvent, ReadOnly, SchemaError, StoreClosed, StoreMissing, StorePoisoned
+from tidal.format.segment import LogIdentity
+from tidal.gate import Gate
+from tidal.ingest import OnError, RefusedRow, batch_of, prepare_columns, prepare_frames, prepare_one
+from tidal.ingest.lookup import entity_ids
+from tidal.ingest.scalars import TimeRange, Unfit, time_of
+from tidal.ledger import SHARDS_DEFAULT, SignalLedger
+from tidal.log import Log, MemoryLog
+from tidal.materializer import Materializer
+from tidal.parts import log_parts
+from tidal.recovery import RecoveryReport, copy_state, recover, save_checkpoint
+from tidal.schema import Duration, EventBatch, Schema, parse_duration
+from tidal.schema.measures import parse_qualified
+from tidal.storage import MemoryEngine, SqliteEngine, StorageEngine
+from tidal.store import StorePaths, create_store, evolve_schema, load_store, store_exists
+from tidal.wal import LogWriter, SyncPolicy, parse_sync
+
+Clock = Literal["system", "event"] | Callable[[], int]
+Entity = int | str
+Entities = NDArray[Any] | Sequence[int] | Sequence[str]
+
+CHECKPOINT_BYTES_DEFAULT: Final = 64 << 20
+
+_open_databases: weakref.WeakSet[TidalDb] = weakref.WeakSet()
+
+
+def open(
+    path: str | os.PathLike[str] | None = None,
+    *,
+    schema: Schema | None = None,
+    sync: str | SyncPolicy = "group",
+    clock: Clock = "system",
+    max_future_skew: Duration | None = "10m",
+    shards: int = SHARDS_DEFAULT,
+    materializers: Mapping[str, Materializer] | None = None,
+    checkpoint_bytes: int | None = CHECKPOINT_BYTES_DEFAULT,
+    read_only: bool = False,
+    file_system: FileSystem | None = None,
+) -> TidalDb:
+    """Return a database: durable in the folder ``path``, or in memory without one.
+
+    schema
+        Needed for a new store and in memory. An existing store knows its schema; a given one may add signal
+        types, and is refused (SchemaMismatch) for any other difference.
+    sync
+        When an event is acknowledged: ``"group"`` (synced to disk, the default), ``"always"``,
+        ``"interval:50ms"``, ``"os"``; see tidal.wal.SyncPolicy for what each may lose.
+    clock
+        What "now" is: ``"system"`` the wall clock, ``"event"`` the newest event time (for history), or a
+        function returning ns since the epoch.
+    max_future_skew
+        How far an event may lie ahead of the wall clock; None: any distance.
+    shards
+        Parts of each signal type's state that threads may change at once.
+    materializers
+        Further state derived from the log, by name; see tidal.Materializer.
+    checkpoint_bytes
+        Log written between two checkpoints; None: only by ``checkpoint()`` and at close.
+    read_only
+        See what the log holds now; no byte is changed, no lock taken, writes raise ReadOnly.
+
+    Raises StoreLocked, StoreMissing, CorruptLog, CorruptCheckpoint, MissingSegment, FormatTooNew, SchemaError,
+    StorageError; in each case the store is as it was.
+
+    >>> import tidal
+    >>> schema = tidal.SchemaBuilder().signal("view", half_life="7d", windows=("1h",)).build()
+    >>> with tidal.open(schema=schema) as db:
+    ...     db.signal("view", 42)
+    ...     db.count("view", 42, "1h")
+    1
+    1
+    """
+    settings = _Settings(
+        now=_wall_clock(clock),
+        event_clock=clock == "event",
+        max_future_skew_ns=None if max_future_skew is None else parse_duration(max_future_skew),
+        checkpoint_bytes=checkpoint_bytes,
+        materializers=dict(materializers or {}),
+    )
+    if path is None:
+        if schema is None:
+            raise SchemaError("a database in memory needs schema=; build one with tidal.SchemaBuilder()")
+        if read_only:
+            raise ReadOnly("a database in memory that only reads could never hold anything; give a path")
+        engine: StorageEngine = MemoryEngine()
+        return TidalDb(schema, SignalLedger(schema, shards=shards), MemoryLog(), engine, KeyNames(engine), settings)
+    return _open_store(
+        StorePaths(Path(path)), schema, parse_sync(sync), shards, settings, read_only, file_system or OsFileSystem()
+    )
+
+
+def _wall_clock(clock: Clock) -> Callable[[], int]:
+    if callable(clock):
+        return clock
+    if clock not in ("system", "event"):
+        raise ValueError(f'clock={clock!r} is not known; use "system", "event" or a function returning ns')
+    return time.time_ns
+
+
+class _Settings:
+    """What open() was told and a database keeps."""
+
+    def __init__(
+        self,
+        *,
+        now: Callable[[], int],
+        event_clock: bool,
+        max_future_skew_ns: int | None,
+        checkpoint_bytes: int | None,
+        materializers: dict[str, Materializer],
+    ) -> None:
+        self.now = now
+        self.event_clock = event_clock
+        self.max_future_skew_ns = max_future_skew_ns
+        self.checkpoint_bytes = checkpoint_bytes
+        self.materializers = materializers
+
+
+def _open_store(
+    paths: StorePaths,
+    schema: Schema | None,
+    sync: SyncPolicy,
+    shards: int,
+    settings: _Settings,
+    read_only: bool,
+    fs: FileSystem,
+) -> TidalDb:
+    with contextlib.ExitStack() as undo:
+        lock: Lock | None = None
+        exists = store_exists(fs, paths)
+        if not exists and (read_only or schema is None):
+            need = "there is nothing to read" if read_only else "a new store needs schema=tidal.SchemaBuilder()..."
+            raise StoreMissing(f"{paths.base} is not a store; {need}")
+        if not read_only:
+            if not exists:
+                fs.make_dir(paths.base)
+            lock = fs.lock(paths.lock)
+            undo.callback(lock.release)
+            if not store_exists(fs, paths):
+                assert schema is not None
+                create_store(fs, paths, schema, secrets.token_bytes(16))
+        store = load_store(fs, paths)
+        if schema is not None:
+            store = evolve_schema(fs, paths, store, schema)
+        engine = SqliteEngine(paths.entities, create=not exists, read_only=read_only, fs=fs)
+        undo.callback(engine.close)
+        names = KeyNames(engine)
+        ledger = SignalLedger(store.schema, shards=shards)
+        identity = LogIdentity(store.store_id, 0)
+        found = recover(fs, paths, identity, ledger, names, settings.materializers, read_only=read_only)
+        log: Log
+        if read_only:
+            log = MemoryLog()
+            log.last_seq = found.report.last_seq
+        else:
+            identity = LogIdentity(store.store_id, found.epoch + 1)
+            log = LogWriter(
+                fs,
+                paths.wal,
+                identity=identity,
+                next_seq=found.report.last_seq + 1,
+                previous_hash=found.head_hash,
+                sync=sync,
+                wall_clock=settings.now,
+                monotonic=time.monotonic,
+            )
+            undo.callback(log.close)
+        db = TidalDb(store.schema, ledger, log, engine, names, settings)
+        db._attach(fs, paths, identity, lock, found.report, read_only)
+        undo.pop_all()
+        return db
+
+
+class TidalDb:
+    """A database of signals. Make one with tidal.open(); use it in a ``with`` block, or close() it.
+
+    Every method may be called from any thread. Entities are u64 ids or string keys; times are ns since the epoch
+    (int), datetime or numpy.datetime64. A read without ``at`` is of now. An unknown entity has score 0.0 and count
+    0; an unknown signal type raises UnknownSignalType, a measure that is not kept UnknownMeasure.
+    """
+
+    def __init__(
+        self,
+        schema: Schema,
+        ledger: SignalLedger,
+        log: Log,
+        engine: StorageEngine,
+        names: KeyNames,
+        settings: _Settings,
+    ) -> None:
+        self.schema = schema
+        self.items = EntityStore(engine, "item", names)
+        self.users = EntityStore(engine, "user", names)
+        self.creators = EntityStore(engine, "creator", names)
+        self.recovery: RecoveryReport | None = None  # None in memory
+        self._ledger = ledger
+        self._log = log
+        self._engine = engine
+        self._names = names
+        self._settings = settings
+        self._materializers = settings.materializers
+        self._gate = Gate()
+        self._in_order = threading.Lock()  # append and apply as one, where materializers need log order
+        self._checkpointing = threading.Lock()
+        self._checkpoint_seq = 0
+        self._checkpoint_log_bytes = 0
+        self._fs: FileSystem | None = None
+        self._paths: StorePaths | None = None
+        self._identity: LogIdentity | None = None
+        self._lock: Lock | None = None
+        self._read_only = False
+        self._failure: BaseException | None = None
+        self._closed = False
+        _open_databases.add(self)
+
+    def _attach(
+        self,
+        fs: FileSystem,
+        paths: StorePaths,
+        identity: LogIdentity,
+        lock: Lock | None,
+        report: RecoveryReport,
+        read_only: bool,
+    ) -> None:
+        """Make this the database of a store on disk."""
+        self._fs, self._paths, self._identity, self._lock = fs, paths, identity, lock
+        self.recovery, self._read_only = report, read_only
+        self._checkpoint_seq = report.checkpoint_seq
+
+    # ------------------------------------------------------------------------------ writing
+
+    def signal(
+        self,
+        signal: str,
+        entity_id: Entity,
+        weight: float = 1.0,
+        *,
+        timestamp: Any = None,
+        user_id: Entity | None = None,
+        session_id: Entity | None = None,
+        event_id: Entity | None = None,
+    ) -> int:
+        """Record one event and return its sequence, once it is as durable as the sync policy says.
+
+        The weight is rounded to f32; without a timestamp the event is of now. Raises InvalidEvent naming the
+        column and value, UnknownSignalType, ReadOnly, StoreClosed, StorageError.
+        """
+        self._check_writable()
+        event = prepare_one(
+            self.schema,
+            signal,
+            entity_id,
+            weight,
+            timestamp,
+            user_id,
+            session_id,
+            event_id,
+            now_ns=self._settings.now(),
+            max_future_skew_ns=self._settings.max_future_skew_ns,
+            resolve_keys=self._names.ids,
+        )
+        _, last = self._write(batch_of(event))
+        self._log.commit(last)
+        return last
+
+    def ingest(
+        self,
+        frame: Any = None,
+        *,
+        signal: Any = None,
+        entity_id: Any = None,
+        weight: Any = None,
+        timestamp: Any = None,
+        user_id: Any = None,
+        session_id: Any = None,
+        event_id: Any = None,
+        columns: Mapping[str, str] | None = None,
+        on_error: OnError = "raise",
+    ) -> Ingested:
+        """Record many events and return what was done, once they are as durable as the sync policy says.
+
+        Either ``frame``, any table with ``__arrow_c_stream__`` (polars, pandas, pyarrow, duckdb), whose columns have
+        the names of these parameters or are renamed by ``columns={"entity_id": "StockCode"}``; or columns of one
+        length (NumPy arrays, lists, Arrow columns) or single values, with ``signal`` and ``entity_id`` at least.
+
+        on_error="raise" (default): the first bad row raises InvalidEvent naming row, column and value, and nothing of
+        the call is logged or applied. "skip": good rows are recorded, and refused ones returned with reasons.
+        """
+        self._check_writable()
+        context: dict[str, Any] = {
+            "now_ns": self._settings.now(),
+            "max_future_skew_ns": self._settings.max_future_skew_ns,
+            "resolve_keys": self._names.ids,
+            "on_error": on_error,
+        }
+        if frame is None:
+            prepared = [
+                prepare_columns(
+                    self.schema,
+                    signal=signal,
+                    entity_id=entity_id,
+                    weight=weight,
+                    timestamp=timestamp,
+                    user_id=user_id,
+                    session_id=session_id,
+                    event_id=event_id,
+                    **context,
+                )
+            ]
+        else:
+            if any(x is not None for x in (entity_id, weight, timestamp, user_id, session_id, event_id)):
+                raise InvalidEvent("beside a table only signal= and columns= are taken; name its columns by columns=")
+            prepared = prepare_frames(self.schema, frame, signal=signal, columns=columns, **context)
+        first = last = count = 0
+        refused: list[RefusedRow] = []
+        for batch, bad in prepared:
+            refused += bad
+            for part in log_parts(batch):
+                begin, last = self._write(part)
+                first = first or begin
+                count += len(part)
+        if count:
+            self._log.commit(last)
+        return Ingested(first, last, count, refused=tuple(refused))
+
+    def _write(self, batch: EventBatch) -> tuple[int, int]:
+        """Log and apply a batch; it is not durable yet."""
+        with self._gate.passing(), self._in_order if self._materializers else contextlib.nullcontext():
+            try:
+                first, last = self._log.append(batch)
+            except Exception:
+                raise  # refused with nothing logged
+            except BaseException as interruption:
+                self._failure = interruption  # it may be in the log or not
+                raise
+            try:
+                self._ledger.apply(batch)
+                self._names.adopt(batch.new_keys)
+                for materializer in self._materializers.values():
+                    materializer.on_events(batch)
+            except BaseException as failure:
+                self._failure = failure  # logged but not applied: only a replay makes the two agree again
+                raise
+        self._checkpoint_if_due()
+        return first, last
+
+    def flush(self) -> int:
+        """Return the last sequence, once every event up to it would survive a power cut. A barrier in any policy."""
+        self._check_open()
+        return self._log.flush()
+
+    # ------------------------------------------------------------------------------ reading
+
+    def now(self) -> int:
+        """Return what reads take as the present, in ns: the wall clock, or with clock="event" the newest event."""
+        if self._settings.event_clock:
+            newest = self._ledger.newest()
+            if newest is not None:
+                return newest
+        return self._settings.now()
+
+    def score(self, signal: str, entity_id: Entity, *, half_life: Duration | int | None = None, at: Any = None) -> float:
+        """Return the decayed score of an entity. ``half_life``: which of several, by value or position.
+
+        S(t) = sum of w * 2^(-(t - t_i) / half_life) over its events, t not before the newest of them.
+        """
+        t, _ = self._time(at)
+        return self._ledger.score(signal, self._id(signal, entity_id), at=t, half_life=half_life)
+
+    def scores(
+        self, signal: str, ids: Entities, *, half_life: Duration | int | None = None, at: Any = None
+    ) -> NDArray[np.float64]:
+        """Return the decayed score of each entity, float64[n]."""
+        t, _ = self._time(at)
+        return self._ledger.scores(signal, self._ids(self._kind(signal), ids), at=t, half_life=half_life)
+
+    def count(self, signal: str, entity_id: Entity, window: str, *, at: Any = None) -> int:
+        """Return the events of an entity in the last "1h", "24h", "7d" (bucket aligned) or "all"."""
+        t, now = self._time(at)
+        return self._ledger.count(signal, self._id(signal, entity_id), window, at=t, now=now)
+
+    def counts(self, signal: str, ids: Entities, window: str, *, at: Any = None) -> NDArray[np.uint64]:
+        """Return the events of each entity in a window, uint64[n]."""
+        t, now = self._time(at)
+        return self._ledger.counts(signal, self._ids(self._kind(signal), ids), window, at=t, now=now)
+
+    def velocity(self, signal: str, entity_id: Entity, window: str, *, at: Any = None) -> float:
+        """Return the events a second of an entity over a window: its count over the window's length."""
+        t, now = self._time(at)
+        return self._ledger.velocity(signal, self._id(signal, entity_id), window, at=t, now=now)
+
+    def velocities(self, signal: str, ids: Entities, window: str, *, at: Any = None) -> NDArray[np.float64]:
+        """Return the events a second of each entity over a window, float64[n]."""
+        t, now = self._time(at)
+        return self._ledger.velocities(signal, self._ids(self._kind(signal), ids), window, at=t, now=now)
+
+    def top(self, signal: str, k: int = 10, *, by: str = "score", at: Any = None) -> Top:
+        """Return the k best entities by "score", "score.30d", "count.1h", "velocity.24h", ...; best first.
+
+        Counts and velocities of zero are left out. O(entities).
+        """
+        t, now = self._time(at)
+        kind = self._kind(signal)
+        ranking = self._ledger.top(signal, k, by=by, at=t, now=now)
+        return Top(ranking, lambda ids: self._names.names(kind, ids))
+
+    def rank(self, candidates: Entities, weights: Mapping[str, float], *, k: int | None = None, at: Any = None) -> Top:
+        """Return candidates by a weighted sum of measures, best first.
+
+        ``weights``: measure -> weight, ``{"view.velocity.1h": 1.0, "like.score": 3.0}``; all of one kind.
+        """
+        t, now = self._time(at)
+        kinds = sorted({parse_qualified(self.schema, name).signal.kind for name in weights})
+        if len(kinds) != 1:
+            raise SchemaError(f"rank() needs measures of one kind of entity, not {kinds or 'none'}")
+        ranking = self._ledger.rank(self._ids(kinds[0], candidates), weights, k=k, at=t, now=now)
+        return Top(ranking, lambda ids: self._names.names(kinds[0], ids))
+
+    def read(self, signal: str, *, at: Any = None) -> Columns:
+        """Return every entity of a signal type as columns, in the store's own order.
+
+        ``entity_id`` uint64, ``last_time`` int64 (ns), and a column for each measure: ``score`` (and ``score.30d`` for
+        further half-lives) float64, ``count.1h`` ... ``count.all`` uint64, ``velocity.1h`` ... float64.
+        """
+        t, now = self._time(at)
+        self._kind(signal)
+        return Columns(self._ledger.read(signal, at=t, now=now))
+
+    def records(self, signal: str) -> list[NDArray[np.void]]:
+        """Return the hot records of each shard as structured arrays: live, read-only, without a copy.
+
+        Fields: entity_id, last_time, sums (scaled to a landmark: use score() for values), total, windows, running.
+        """
+        self._kind(signal)
+        return self._ledger.table(signal).records()
+
+    def key_of(self, entity_id: int, *, kind: str = "item") -> str | None:
+        """Return the string key that an id was made from, or None."""
+        self._check_open()
+        return self._names.name(kind, entity_id)
+
+    # ------------------------------------------------------------------------------ life
+
+    @property
+    def last_seq(self) -> int:
+        """The sequence of the newest event; 0 without any."""
+        return self._log.last_seq
+
+    @property
+    def durable_seq(self) -> int:
+        """The newest sequence that would survive a power cut."""
+        return self._log.durable_seq
+
+    def stats(self) -> dict[str, Any]:
+        """Return plain counters: sequences, and by signal type entities, events, late events and bytes by part."""
+        self._check_open()
+        return {
+            "last_seq": self.last_seq,
+            "durable_seq": self.durable_seq,
+            "checkpoint_seq": self._checkpoint_seq,
+            "signals": self._ledger.stats(),
+        }
+
+    def checkpoint(self) -> int:
+        """Save the state durably and return its sequence, so that opening replays only what follows.
+
+        Ingest waits while the state is copied, not while it is written. In memory this does nothing.
+        """
+        self._check_writable()
+        if self._fs is None or self._paths is None or self._identity is None:
+            return 0
+        with self._checkpointing:
+            with self._gate.closed():
+                self._check_writable()
+                seq = self._log.flush()  # a checkpoint must never be ahead of the log
+                state = copy_state(seq, self._log.head_hash, self._ledger, self._materializers)
+                log_bytes = self._log_bytes()
+            if seq > self._checkpoint_seq:
+                self._names.flush()  # after this the log is no longer needed for them
+                save_checkpoint(self._fs, self._paths, self._identity, state)
+                self._checkpoint_seq, self._checkpoint_log_bytes = seq, log_bytes
+            return seq
+
+    def _log_bytes(self) -> int:
+        return self._log.bytes_written if isinstance(self._log, LogWriter) else 0
+
+    def _checkpoint_if_due(self) -> None:
+        limit = self._settings.checkpoint_bytes
+        if limit and self._log_bytes() - self._checkpoint_log_bytes >= limit and not self._checkpointing.locked():
+            self.checkpoint()
+
+    def close(self) -> None:
+        """Checkpoint, seal the log and release the store; a second close does nothing."""
+        if self._closed:
+            return
+        try:
+            if not self._read_only and self._failure is None:
+                self.checkpoint()
+        finally:
+            self._release()
+
+    def _release(self) -> None:
+        self._closed = True
+        _open_databases.discard(self)
+        with contextlib.ExitStack() as stack:  # each of them, whatever another raises
+            if self._lock is not None:
+                stack.callback(self._lock.release)
+            stack.callback(self._engine.close)
+            stack.callback(self._log.close)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        where = "in memory" if self._paths is None else str(self._paths.base)
+        state = "closed" if self._closed else f"{self.last_seq:,} events"
+        return f"<TidalDb {where}, {state}>"
+
+    # ------------------------------------------------------------------------------ checks
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StoreClosed("the database is closed; open it again with tidal.open()")
+
+    def _check_writable(self) -> None:
+        self._check_open()
+        if self._read_only:
+            raise ReadOnly("the database was opened with read_only=True")
+        if self._failure is not None:
+            raise StorePoisoned(
+                None, f"an event was logged but could not be applied ({self._failure!r}); close and open the store again"
+            ) from self._failure
+
+    def _time(self, at: Any) -> tuple[int, bool]:
+        """Return the time of a read in ns, and whether that is the present."""
+        self._check_open()
+        if at is None:
+            return self.now(), True
+        if type(at) is int:
+            return at, False
+        try:
+            return time_of(at, TimeRange.until(0, None)), False
+        except Unfit as unfit:
+            raise InvalidEvent(str(unfit), column="at", value=at) from None
+
+    def _kind(self, signal: str) -> str:
+        self._check_open()
+        return self.schema.signal(signal).kind
+
+    def _id(self, signal: str, entity: Entity) -> int:
+        return self._names.id(self._kind(signal), entity) if isinstance(entity, str) else entity
+
+    def _ids(self, kind: str, entities: Entities) -> NDArray[np.uint64]:
+        return entity_ids(entities, kind, self._names.ids)
+
+
+@atexit.register
+def _close_at_exit() -> None:
+    for db in list(_open_databases):
+        with contextlib.suppress(Exception):
+            db.close()
+
+
+def _forget_in_child() -> None:
+    """After fork the files belong to the parent: a child that wrote too would interleave with it."""
+    for db in list(_open_databases):
+        db._closed = True
+        _open_databases.discard(db)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_in_child)

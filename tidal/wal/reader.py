@@ -1,0 +1,149 @@
+"""The log as a stream of batches; nothing is ever written here."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from tidal.durable import FileSystem
+from tidal.errors import CorruptLog, FormatError, MissingSegment
+from tidal.format.frame import Frame
+from tidal.format.payload import TypeSet, decode_payload, share_types, type_set
+from tidal.format.segment import SEGMENT_HEADER, LogIdentity, decode_segment_header
+from tidal.schema.events import EventBatch, IdColumn
+from tidal.wal.scan import check_chain, require_sealed
+from tidal.wal.segments import (
+    SegmentInfo,
+    SegmentWalk,
+    check_ends,
+    has_data,
+    list_segments,
+    read_segment,
+    require_header,
+)
+
+
+def read_batches(
+    fs: FileSystem,
+    directory: Path,
+    *,
+    identity: LogIdentity | None = None,
+    after_seq: int = 0,
+    until_seq: int | None = None,
+    since: int | None = None,
+    until: int | None = None,
+    types: Collection[int] | None = None,
+) -> Iterator[tuple[int, EventBatch]]:
+    """Yield (first seq, batch) in log order, for the events after ``after_seq``.
+
+    ``until_seq`` is the last sequence wanted, and a promise that the log has it (pass the writer's
+    durable_seq, not a guess): less is an error. Without it the stream ends quietly where the good
+    batches of the last segment end, as at the live tail of a log that is being written.
+
+    Batches without an event in ``since <= time < until`` (ns) or of one of ``types`` are left out unread
+    if their segment's seal says so, else undecompressed; a batch that is yielded is whole in these
+    respects, so that its rows keep their sequences. Every batch is checked before it is yielded.
+
+    Memory: one segment and one batch. Raises CorruptLog, MissingSegment, FormatTooNew, StorageError.
+    """
+    place = identity or LogIdentity(bytes(16), 0)
+    wanted = _Wanted(since, until, None if types is None else type_set(set(types)))
+    position = after_seq
+    before: SegmentInfo | None = None
+    while until_seq is None or position < until_seq:
+        # Listed anew for each segment: the log may grow and be rotated while it is read.
+        found = list_segments(fs, directory, place.region, place.shard)
+        here = sum(base_seq <= position + 1 for base_seq, _ in found) - 1
+        following = found[here + 1][0] if here + 1 < len(found) else None
+        if here < 0 or (before is not None and found[here][1] == before.path):
+            _refuse_gap(directory, position, until_seq, following)
+            return
+        path = found[here][1]
+        walk: SegmentWalk | None = None
+        if following is not None:
+            info = check_ends(fs, path, identity)
+        if following is None or wanted.overlaps(info.min_time, info.max_time, info.types):
+            data = read_segment(fs, path)
+            if following is None and _is_unborn(data):
+                _refuse_gap(directory, position, until_seq, None)
+                return
+            walk = SegmentWalk(require_header(path, data, identity), data)
+            info = walk.info
+        if before is not None:
+            check_chain(before, info)
+        for frame, summary in walk or ():
+            if until_seq is not None and frame.first_seq > until_seq:
+                return
+            if frame.last_seq > position and wanted.overlaps(*summary[:3]):
+                yield _decode_rows(path, data, frame, position, until_seq)
+        if walk is not None:
+            info = walk.info
+            if following is not None or (
+                until_seq is not None and info.last_seq < until_seq and walk.stopped
+            ):
+                require_sealed(walk)
+        position, before = max(position, info.last_seq), info
+
+
+def _is_unborn(data: memoryview) -> bool:
+    """Return whether a segment's file is being made: its header is not there yet, and no batch can be."""
+    try:
+        decode_segment_header(data)
+    except FormatError:
+        return not has_data(data[SEGMENT_HEADER.size :])
+    return False
+
+
+def _decode_rows(
+    path: Path, data: memoryview, frame: Frame, after_seq: int, until_seq: int | None
+) -> tuple[int, EventBatch]:
+    try:
+        batch = decode_payload(data[frame.payload], frame.events)
+    except FormatError as error:
+        raise CorruptLog(path, frame.offset, str(error)) from error
+    first = max(frame.first_seq, after_seq + 1)
+    last = frame.last_seq if until_seq is None else min(frame.last_seq, until_seq)
+    return first, _rows(batch, first - frame.first_seq, last - frame.first_seq + 1)
+
+
+class _Wanted(NamedTuple):
+    since: int | None
+    until: int | None
+    types: TypeSet | None
+
+    def overlaps(self, min_time: int, max_time: int, types: TypeSet) -> bool:
+        return (
+            (self.since is None or max_time >= self.since)
+            and (self.until is None or min_time < self.until)
+            and (self.types is None or share_types(self.types, types))
+        )
+
+
+def _refuse_gap(directory: Path, position: int, until_seq: int | None, following: int | None) -> None:
+    if following is not None:
+        raise MissingSegment(position + 1, following - 1, directory)
+    if until_seq is not None and position < until_seq:
+        raise MissingSegment(position + 1, until_seq, directory)
+
+
+def _rows(batch: EventBatch, start: int, stop: int) -> EventBatch:
+    if start == 0 and stop == len(batch):
+        return batch
+    rows = slice(start, stop)
+    return EventBatch(
+        batch.entity_id[rows],
+        batch.type_id[rows],
+        batch.weight[rows],
+        batch.timestamp[rows],
+        _id_rows(batch.user_id, rows),
+        _id_rows(batch.session_id, rows),
+        _id_rows(batch.event_id, rows),
+        batch.new_keys,
+    )
+
+
+def _id_rows(column: IdColumn | None, rows: slice) -> IdColumn | None:
+    if column is None:
+        return None
+    return IdColumn(column.values[rows], None if column.valid is None else column.valid[rows])

@@ -1,0 +1,66 @@
+"""Making the end of the log fit to go on from: keep what is good, put aside what is not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import blake3
+
+from tidal.durable import FileSystem, replace_file
+from tidal.errors import CorruptLog
+from tidal.format.segment import SEAL
+from tidal.wal.scan import LogScan, TornTail
+from tidal.wal.segments import SegmentInfo, check_header, read_segment, walk_to_end
+
+
+def repair_tail(fs: FileSystem, scan: LogScan, quarantine_dir: Path) -> LogScan:
+    """Return the scan of the log as it is now: durable to its last event, ending in a seal.
+
+    To be run before a writer starts, whenever the last close was not clean. The bytes of a torn tail
+    are copied to ``quarantine_dir`` and cut off. The last segment is then written anew, with a seal, and
+    takes the old one's name; also if it was whole. Syncing the old file would prove nothing: a sync that
+    failed before may have marked its pages clean, so that they are read well today and are gone after
+    the next power cut. A crash at any point leaves the log as it was, or repaired.
+    """
+    if scan.torn is not None:
+        _quarantine(fs, scan.torn, quarantine_dir)
+    segments = scan.segments
+    if scan.torn is not None and (not segments or scan.torn.path != segments[-1].path):
+        _remove(fs, scan.torn.path)  # its header was torn: it never held a batch
+    elif segments and not segments[-1].batches:
+        _remove(fs, segments[-1].path)
+        segments = segments[:-1]
+    elif segments:
+        segments = (*segments[:-1], _rewrite(fs, segments[-1]))
+    return replace(scan, segments=segments, torn=None)
+
+
+def _quarantine(fs: FileSystem, torn: TornTail, quarantine_dir: Path) -> None:
+    removed = read_segment(fs, torn.path)[torn.offset :]
+    digest = blake3.blake3(removed).hexdigest()[:16]
+    if not fs.exists(quarantine_dir):
+        fs.make_dir(quarantine_dir)
+        fs.sync_dir(quarantine_dir.parent)
+    # Named by content, so that repairing again after a crash makes no second copy and loses no first one.
+    replace_file(fs, quarantine_dir / f"{torn.path.name}.{torn.offset}.{digest}", [removed])
+
+
+def _remove(fs: FileSystem, path: Path) -> None:
+    fs.remove(path)
+    fs.sync_dir(path.parent)
+
+
+def _rewrite(fs: FileSystem, info: SegmentInfo) -> SegmentInfo:
+    good = info.size - SEAL.size if info.sealed else info.size
+    data = read_segment(fs, info.path)[:good]
+    sealed = replace(info, size=good + SEAL.size, sealed=True)
+
+    def verify(path: Path) -> None:
+        written = read_segment(fs, path, from_device=True)
+        header = replace(check_header(info.path, written), path=path)
+        if replace(walk_to_end(header, written).info, path=info.path) != sealed:
+            raise CorruptLog(path, 0, f"the copy of {info.path.name} is not what was written")
+
+    replace_file(fs, info.path, [data, info.seal().encode(info.header.identity, good)], verify)
+    return sealed
