@@ -13,8 +13,10 @@ from tidal.testing.fixtures import tidal_store as tidal_store
 
 # No deadline: a slow machine is not a failure. print_blob: a failing example can be replayed from a log.
 settings.register_profile(
-    "tidal", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+    "tidal", max_examples=60, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
 )
+# For a change of the engine: pytest tests/property --hypothesis-profile=thorough
+settings.register_profile("thorough", settings.get_profile("tidal"), max_examples=2000)
 settings.load_profile("tidal")
 
 

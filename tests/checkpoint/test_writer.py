@@ -67,6 +67,10 @@ class WatchedFile:
         self._fs.step("read", self.path)
         return self._file.read_at(offset, length)
 
+    def drop_cache(self) -> None:
+        self._fs.step("drop_cache", self.path)
+        self._file.drop_cache()
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._file, name)
 
@@ -238,6 +242,13 @@ def test_verified_ones_are_not_read_again(tmp_path: Path) -> None:
     fs = WatchedFileSystem()
     assert remove_older(fs, tmp_path, STORE, verified=paths) == 1
     assert fs.steps == []
+
+
+def test_what_the_log_depends_on_is_read_from_the_device(tmp_path: Path) -> None:
+    paths = [write(tmp_path, seq) for seq in (1, 2)]
+    fs = WatchedFileSystem()
+    remove_older(fs, tmp_path, STORE, verified=paths[1:])
+    assert fs.steps == [("drop_cache", checkpoint_name(1)), ("read", checkpoint_name(1))]
 
 
 def test_the_oldest_goes_first_and_the_folder_is_synced(tmp_path: Path) -> None:

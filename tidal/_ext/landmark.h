@@ -9,6 +9,8 @@
  *     its events only, never on how they were cut into batches,
  *   - an entity that was idle for ten thousand half-lives still reads exactly at its own time.
  *
+ * Times lie in [-2^61, 2^62) and a cell is 2^61 ns at most, so no difference of times and landmarks overflows.
+ *
  * The fraction of the exponent is taken in integers; its power of two comes from a table of 64 and a
  * polynomial of degree 5 (the Taylor series of 2^z, |z| <= 1/128: below 4e-17 relative). No libm, no
  * fused operations: every machine and every vector width gives the same bits.

@@ -80,12 +80,13 @@ def read_header(fs: FileSystem, path: Path) -> SnapshotHeader:
         return source.header
 
 
-def verify_checkpoint(fs: FileSystem, path: Path) -> SnapshotHeader:
+def verify_checkpoint(fs: FileSystem, path: Path, *, from_device: bool = False) -> SnapshotHeader:
     """Return the header once every byte of the file matches its digest; memory does not grow with the file.
 
-    Raises as read_checkpoint.
+    ``from_device`` drops what the kernel has cached of the file first: slower, and it finds what never
+    reached the disk. Raises as read_checkpoint.
     """
-    with _opened(fs, path) as source:
+    with _opened(fs, path, from_device=from_device) as source:
         for entry in source.entries:
             _verify_section(source.file, entry)
         return source.header
@@ -121,10 +122,12 @@ class _Source(NamedTuple):
 
 
 @contextlib.contextmanager
-def _opened(fs: FileSystem, path: Path) -> Iterator[_Source]:
+def _opened(fs: FileSystem, path: Path, *, from_device: bool = False) -> Iterator[_Source]:
     """Open a checkpoint with header and directory verified; name the file in what decoding raises."""
     file = fs.open_read(path)
     try:
+        if from_device:
+            file.drop_cache()
         header = decode_header(file.read_at(0, HEADER_BYTES), file.size())
         if parse_checkpoint_name(path.name) not in (None, header.seq):
             raise DamagedSnapshot(0, f"the file is of sequence {header.seq}; its name says another")

@@ -68,8 +68,8 @@ def remove_older(
 
     The log is needed from the sequence after that one; None (fewer than two verify): all of it is. To be
     called when the newest one's name is durable, as it is once write_checkpoint returns. ``verified`` names
-    files that were verified just now and need not be read again. What has no intact header of this store
-    is never removed.
+    files that were verified just now and need not be read again; others are read from the device, since
+    the log is given up on their word. What has no intact header of this store is never removed.
     """
     good: list[int] = []
     superseded: list[Path] = []
@@ -88,7 +88,7 @@ def remove_older(
 
 def _is_ours(fs: FileSystem, path: Path, store_id: bytes, *, whole: bool) -> bool:
     try:
-        header = verify_checkpoint(fs, path) if whole else read_header(fs, path)
+        header = verify_checkpoint(fs, path, from_device=True) if whole else read_header(fs, path)
     except (CorruptionError, FormatTooNew):
         return False
     return header.store_id == store_id

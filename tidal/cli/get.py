@@ -57,7 +57,7 @@ def run(args: argparse.Namespace, out: TextIO, err: TextIO) -> int:
     out.write(f"{args.kind} {printable(name)} at {format_time(shown_at)}\n")
     for field, value in (found.metadata or {}).items():
         out.write(f"  {printable(str(field))}: {printable(str(value))}\n")
-    columns = [Column("measure", text=True), Column("value"), Column("", text=True)]
+    columns = [Column("measure", text=True), Column("value"), Column("unit", text=True)]
     rows = [
         (name, value, _remark(measure)) for name, value, measure in zip(names, values, measures, strict=True)
     ]

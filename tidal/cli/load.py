@@ -66,7 +66,7 @@ def add_parser(commands: Any) -> None:
         "--timestamp-format",
         default="iso",
         metavar="FORMAT",
-        help=f'iso (default), {", ".join(NS_PER_UNIT)} since 1970, or a pattern such as "%%d/%%m/%%Y %%H:%%M"',
+        help=f'iso (default), {", ".join(NS_PER_UNIT)} since 1970, or a pattern like "%%d/%%m/%%Y %%H:%%M"',
     )
     values.add_argument(
         "--time-zone", metavar="ZONE", help="of times that name none, such as Europe/London; UTC"

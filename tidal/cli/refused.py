@@ -13,7 +13,7 @@ SUFFIX: Final = ".refused.jsonl"
 
 
 class RefusedFile:
-    """Writes refused rows; there is no file as long as there is no row. With ``append`` an old file goes on."""
+    """Writes refused rows; no row, no file. With ``append`` an old file goes on."""
 
     def __init__(self, path: Path, *, append: bool = False) -> None:
         self.path = path

@@ -36,7 +36,7 @@ def add_time_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--at",
         metavar="TIME",
-        help='read as of this time: "2011-12-09 12:50" (UTC) or "now"; the time of the newest event if left out',
+        help='read as of a time, "2011-12-09 12:50" (UTC) or "now"; left out: the time of the newest event',
     )
 
 
@@ -60,7 +60,7 @@ def entities_of(db: TidalDb, kind: str) -> EntityStore:
 
 
 def find_entity(db: TidalDb, kind: str, text: str) -> Entity | None:
-    """Return the entity that has this key, else the one with this number as its id; None for an unknown key."""
+    """Return the entity that has this key, else the one with this number as its id, or None."""
     try:
         entity = entity_key_id(text)
     except InvalidEntity:

@@ -149,7 +149,7 @@ def _strip(leaders: Sequence[int | None]) -> str:
 
 def _months(first_day: date, days: int, every: int = 1) -> str:
     """Return a label at the first day of each month (of every third, say), the year where it begins."""
-    labels = []
+    labels: list[str] = []
     for day in range(days):
         current = first_day + timedelta(days=day)
         if current.day == 1 and (current.month - 1) % every == 0 and day < days - 8:

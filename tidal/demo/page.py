@@ -1,4 +1,4 @@
-"""The report page of the demo: one file, nothing loaded from elsewhere, light or dark as the reader's system."""
+"""The report page of the demo: one file, nothing loaded from elsewhere, light or dark as the system."""
 
 from __future__ import annotations
 
@@ -76,7 +76,8 @@ def render_page(report: Report) -> str:
         f'<dl class="facts">{facts}</dl>\n'
         f'<section><h2>{escape(report.chart_title)}</h2><p class="note">{escape(report.chart_note)}</p>'
         f"{chart}{_monthly(report)}</section>\n"
-        f'<section><h2>Each on its own</h2><p class="note">The same lines, all to one scale.</p>{cards}</section>\n'
+        '<section><h2>Each on its own</h2><p class="note">The same lines, all to one scale.</p>'
+        f"{cards}</section>\n"
         f'<div class="tables">{"".join(map(_table, report.tables))}</div>\n'
         f"<footer>{footer}</footer>\n</main>\n"
         f'<script type="application/json" id="data">{_script_json(data)}</script>\n'
@@ -91,7 +92,8 @@ def _monthly(report: Report) -> str:
     ends = [day for day in range(days) if day == days - 1 or dates[day + 1].month != dates[day].month]
     rows = [[line.name, *(f"{line.values[day]:,.0f}" for day in ends)] for line in report.series]
     table = _rows(["", *(f"{dates[day]:%d %b}" for day in ends)], rows, 1)
-    return f'<details><summary>The numbers at each month’s end</summary><div class="wide">{table}</div></details>'
+    summary = "<summary>The numbers at each month’s end</summary>"
+    return f'<details>{summary}<div class="wide">{table}</div></details>'
 
 
 def _table(table: Table) -> str:

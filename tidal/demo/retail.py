@@ -27,7 +27,7 @@ _COLUMNS: Final = ("InvoiceNo", "StockCode", "Description", "Quantity", "Invoice
 
 
 def retail_schema() -> Schema:
-    """Return the signal types of the shop: purchases, cancellations, and stock adjustments apart from both."""
+    """Return the signal types of the shop: purchases, cancellations, and stock adjustments."""
     return (
         SchemaBuilder()
         .signal("purchase", half_life=HALF_LIFE, windows=("1h", "24h", "7d"), velocity=True)
@@ -75,13 +75,14 @@ class OrderLines:
         return keys, entity_key_ids(keys)
 
     def titles(self) -> dict[str, str]:
-        """Return the name most often used for each product on a purchase; the shop's staff wrote notes there too."""
+        """Return each product's most frequent name on purchases; elsewhere the staff wrote notes in its place."""
         seen: dict[str, dict[str, int]] = {}
         for product, title, signal in zip(self.product, self.title, self.signal, strict=True):
             if title and signal == "purchase":
                 counts = seen.setdefault(product, {})
                 counts[title] = counts.get(title, 0) + 1
-        return {product: max(counts, key=counts.__getitem__) for product, counts in seen.items()}
+        names = {product: max(counts, key=counts.__getitem__) for product, counts in seen.items()}
+        return {product: " ".join(name.split()) for product, name in names.items()}
 
 
 def read_order_lines(*, batch_rows: int, skip_rows: int = 0) -> Iterator[OrderLines]:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 U64 = NDArray[np.uint64]
 
 ID_MAX: Final = 2**64 - 1
-TIME_MIN_NS: Final = 1 - 2**62  # 1823; what lies between two event times always fits an int64
-TIME_MAX_NS: Final = 2**62  # 2116
+TIME_MIN_NS: Final = -(2**61)  # 1896; from the landmark of one time (landmark.h) to another fits an int64
+TIME_MAX_NS: Final = 2**62 - 1  # 2116
 
 
 class IdColumn(NamedTuple):
