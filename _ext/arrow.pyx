@@ -70,6 +70,8 @@ cdef class Chunk:
         ``valid`` is None where no row is null. Raises TypeError for a type that is not read here and
         ValueError for a malformed array.
         """
+        if not 0 <= index < len(self.fields):
+            raise IndexError(f"column {index} of {len(self.fields)}")
         _, code, dictionary = self.fields[index]
         if not self.is_table:
             return _read(self, &self.array, Rows(0, self.array.length), code, dictionary)

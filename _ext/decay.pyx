@@ -1,11 +1,12 @@
 """Batch updates and reads of hot records.
 
-A chunk of events is applied in passes, so that no pass waits for memory: the terms of all events (they depend on
-the times alone, and vectorise), the homes of all ids with a prefetch of each cell, the slots with a prefetch of
-each record, and then the updates in the order of the events.
+A chunk of events is applied in passes, so that no pass waits for memory: the terms of all events (they
+depend on the times alone, and vectorise), the homes of all ids with a prefetch of each cell, the slots
+with a prefetch of each record, and then the updates in the order of the events.
 """
 
 from libc.stdint cimport INT64_MAX, INT64_MIN, UINT32_MAX, int64_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 from tidal._ext.arena cimport arena_ensure
@@ -15,7 +16,9 @@ from tidal._ext.index cimport (
 from tidal._ext.layout cimport (
     HotRecord, add_term, add_terms, landmark_of, move_sum, prefetch, read_sum,
 )
-from tidal._ext.windows cimport add_late, advance_clock, windows_reserve
+from tidal._ext.windows cimport (
+    Shift, add_late, advance_clock, shift_of_all, shift_of_slot, shift_to, windows_reserve,
+)
 
 cdef enum:
     AHEAD = 32          # events between the prefetch of a cell and its look-up
@@ -27,7 +30,8 @@ cdef uint32_t find_slot(const ShardState *state, uint64_t entity_id) noexcept no
 
 cdef uint32_t find_or_insert(ShardState *state, uint64_t entity_id, int64_t t) noexcept nogil:
     """The slot of an id, made where it is new, with t as its newest time. Room must have been ensured."""
-    cdef uint32_t tag = tag_of(mix(entity_id)), slot = index_find(&state.index, tag, entity_id, state.arena.rows)
+    cdef uint32_t tag = tag_of(mix(entity_id))
+    cdef uint32_t slot = index_find(&state.index, tag, entity_id, state.arena.rows)
     cdef HotRecord *row
     if slot == NOT_FOUND:
         slot = state.arena.count
@@ -69,7 +73,9 @@ cdef void add_anywhere(const ShardState *state, HotRecord *row, float weight, in
 cdef bint prepare_terms(
     ShardState *state, Events events, int64_t count, int64_t *low_out, int64_t *high_out
 ) noexcept nogil:
-    """Fill state.terms where all events lie between the same two landmarks, [low, high); return whether they do."""
+    """Fill state.terms where all events lie between the same two landmarks, [low, high); return whether
+    they do.
+    """
     cdef int64_t earliest = INT64_MAX, latest = INT64_MIN, landmark, cell, i
     cdef int j
     for i in range(count):
@@ -159,3 +165,39 @@ cdef int ingest_chunk(ShardState *state, Events events, int64_t count, int64_t c
                 return -1
     state.events += count
     return 0
+
+
+# ---------------------------------------------------------------------------------- counts at any time
+
+
+cdef uint64_t count_at(
+    const ShardState *state, const HotRecord *row, uint32_t slot, int window, int64_t t
+) noexcept nogil:
+    cdef Shift shift
+    cdef uint32_t count
+    if window == ALL_EVENTS:
+        return row.total
+    shift = shift_to(&state.windows, window, t)
+    if shift.everything:
+        return 0
+    count = shift_of_slot(&state.windows, window, &shift, slot)
+    return row.windows[window] + count if shift.adds else row.windows[window] - count
+
+
+cdef void open_reading(const ShardState *state, int window, int64_t t, Reading *reading) noexcept nogil:
+    memset(reading, 0, sizeof(Reading))
+    reading.window = window
+    if window == ALL_EVENTS or state.arena.count == 0:
+        return
+    reading.shift = shift_to(&state.windows, window, t)
+    if reading.shift.everything or reading.shift.low >= reading.shift.high:
+        return
+    reading.shifts = <uint32_t *>calloc(state.arena.count, sizeof(uint32_t))
+    reading.failed = reading.shifts == NULL
+    reading.shifted = not reading.failed
+    if reading.shifted:
+        shift_of_all(&state.windows, window, &reading.shift, reading.shifts)
+
+
+cdef void close_reading(Reading *reading) noexcept nogil:
+    free(reading.shifts)

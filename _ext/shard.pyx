@@ -1,27 +1,24 @@
 """One shard of one signal type: records, index and window columns behind a lock, as Python sees them."""
 
-from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memset
 
 from cpython.buffer cimport PyBuffer_FillInfo
 
 import numpy as np
 
 from tidal._ext.arena cimport arena_close, arena_ensure, arena_open
+from tidal._ext.best cimport Best, close_best, offer, open_best
 from tidal._ext.decay cimport (
-    CHUNK, SUMS_MAX, Events, ShardState, add_to_sums, find_or_insert, find_slot, ingest_chunk, score_of,
+    CHUNK, SUMS_MAX, Events, Reading, ShardState, add_to_sums, close_reading, count_at, find_or_insert,
+    find_slot, ingest_chunk, open_reading, reading_of, score_of,
 )
 from tidal._ext.index cimport NOT_FOUND, index_close, index_ensure, index_open, mix
 from tidal._ext.layout cimport HotRecord, acquire, decay_of, prefetch, unlock
 from tidal._ext.windows cimport (
-    Column, Shift, advance_clock, column_append, column_compact, floor_divide, hour_column, hour_of,
-    minute_column, roll_to, seal_running, shift_of_all, shift_of_slot, shift_to, windows_close,
-    windows_open,
+    Column, advance_clock, column_append, column_compact, floor_divide, hour_column, hour_of, minute_column,
+    roll_to, seal_running, windows_close, windows_open,
 )
-
-cdef enum:
-    ALL_EVENTS = 3      # the "window" that is every event
 
 RECORD_BYTES = sizeof(HotRecord)
 RECORD_DTYPE = np.dtype([
@@ -101,7 +98,10 @@ cdef class Shard:
 
     # -------------------------------------------------------------------------------------- writing
 
-    def ingest(self, const uint64_t[::1] entity_ids, const float[::1] weights, const int64_t[::1] times, int64_t clock):
+    def ingest(
+        self, const uint64_t[::1] entity_ids, const float[::1] weights, const int64_t[::1] times,
+        int64_t clock,
+    ):
         """Apply events in order. ``clock`` is the newest time of the signal type, these events included."""
         cdef Py_ssize_t count = entity_ids.shape[0], start = 0, size
         cdef Events events
@@ -113,7 +113,9 @@ cdef class Shard:
         with nogil:
             while start < count and not failed:
                 size = min(<Py_ssize_t>CHUNK, count - start)
-                events.entity_ids, events.weights, events.times = &entity_ids[start], &weights[start], &times[start]
+                events.entity_ids = &entity_ids[start]
+                events.weights = &weights[start]
+                events.times = &times[start]
                 acquire(&self.state.lock)
                 failed = ingest_chunk(self.state, events, size, clock)
                 unlock(&self.state.lock)
@@ -199,7 +201,9 @@ cdef class Shard:
         unlock(&self.state.lock)
         return total
 
-    def counts(self, const uint64_t[::1] entity_ids, int window, int64_t t, uint64_t[::1] out, bint roll=False):
+    def counts(
+        self, const uint64_t[::1] entity_ids, int window, int64_t t, uint64_t[::1] out, bint roll=False
+    ):
         """Write the count of each id to out, uint64[n]."""
         cdef Py_ssize_t i, count = entity_ids.shape[0]
         cdef uint32_t slot
@@ -215,7 +219,7 @@ cdef class Shard:
                 slot = find_slot(self.state, entity_ids[i]) if not reading.failed else NOT_FOUND
                 out[i] = 0 if slot == NOT_FOUND else reading_of(self.state, slot, &reading)
             unlock(&self.state.lock)
-            free(reading.shifts)
+            close_reading(&reading)
         if reading.failed:
             raise MemoryError("no memory to read windows at another time")
 
@@ -250,7 +254,7 @@ cdef class Shard:
                     if count:
                         offer(&best, self.state.arena.rows[slot].entity_id, <double>count)
             unlock(&self.state.lock)
-            free(reading.shifts)
+            close_reading(&reading)
         result = close_best(&best)
         if reading.failed:
             raise MemoryError("no memory to read windows at another time")
@@ -259,8 +263,8 @@ cdef class Shard:
     def records(self):
         """Return the hot records, structured array of RECORD_DTYPE: a live read-only view without a copy.
 
-        Its length is the number of entities now; its values follow later events. Window counts in it are those
-        of the bucket that the shard was last rolled to.
+        Its length is the number of entities now; its values follow later events. Window counts in it are
+        those of the bucket that the shard was last rolled to.
         """
         return np.frombuffer(RecordView(self), RECORD_DTYPE)
 
@@ -309,9 +313,10 @@ cdef class Shard:
     def save(self, int64_t clock):
         """Return the state as plain arrays, equal for equal logs, byte for byte.
 
-        A dict: entity_id uint64[n], last_time int64[n], sums float64[n, 3], total uint64[n], in order of arrival;
-        and for minutes and hours: ``*_bucket`` int64[c], ``*_end`` int64[c], ``*_slot`` uint32[m],
-        ``*_count`` uint32[m], where column i is [end[i-1], end[i]) of the latter two, in slot order.
+        A dict: entity_id uint64[n], last_time int64[n], sums float64[n, 3], total uint64[n], in order of
+        arrival; and for minutes and hours: ``*_bucket`` int64[c], ``*_end`` int64[c], ``*_slot``
+        uint32[m], ``*_count`` uint32[m], where column i is [end[i-1], end[i]) of the latter two, in slot
+        order.
         """
         cdef int failed
         with nogil:
@@ -324,7 +329,9 @@ cdef class Shard:
             if failed:
                 raise MemoryError("no memory to save a shard")
             rows = self.records()
-            saved = {name: np.ascontiguousarray(rows[name]) for name in ("entity_id", "last_time", "sums", "total")}
+            saved = {
+                name: np.ascontiguousarray(rows[name]) for name in ("entity_id", "last_time", "sums", "total")
+            }
             self._save_columns(saved, "minute")
             self._save_columns(saved, "hour")
         finally:
@@ -374,7 +381,7 @@ cdef class Shard:
         cdef uint32_t[::1] slots = np.empty(count, np.uint32)
         cdef int failed
         cdef uint32_t slot
-        if not (times.shape[0] == sums.shape[0] == totals.shape[0] == count and (count == 0 or sums.shape[1] == 3)):
+        if not times.shape[0] == sums.shape[0] == totals.shape[0] == count or sums.shape[1] != SUMS_MAX:
             raise ValueError("record columns of different lengths")
         if count and int(np.max(saved["last_time"])) > clock:
             raise ValueError("a record is newer than the clock")
@@ -386,7 +393,8 @@ cdef class Shard:
             acquire(&self.state.lock)
             failed = (index_ensure(&self.state.index, <uint64_t>self.state.arena.count + count)
                       or arena_ensure(&self.state.arena, <size_t>self.state.arena.count + count)
-                      or advance_clock(&self.state.windows, self.state.arena.rows, self.state.arena.count, clock))
+                      or advance_clock(&self.state.windows, self.state.arena.rows, self.state.arena.count,
+                      clock))
             if not failed:
                 for i in range(count):
                     slot = find_or_insert(self.state, entity_ids[i], times[i])
@@ -444,141 +452,9 @@ def check_columns(dict saved, str ring, Py_ssize_t row_count):
     slots, counts = saved[f"{ring}_slot"], saved[f"{ring}_count"]
     if len(buckets) != len(ends) or len(slots) != len(counts):
         raise ValueError(f"{ring} columns of different lengths")
-    if (len(ends) and int(ends[-1]) or 0) != len(slots) or np.any(np.diff(ends, prepend=0) <= 0):
+    if (int(ends[len(ends) - 1]) if len(ends) else 0) != len(slots) or np.any(np.diff(ends, prepend=0) <= 0):
         raise ValueError(f"{ring} columns do not add up")
     if np.any(np.diff(buckets) <= 0):
         raise ValueError(f"{ring} buckets are out of order")
     if len(slots) and int(slots.max()) >= row_count:
         raise ValueError(f"a {ring} column names a row that is not there")
-
-
-# ---------------------------------------------------------------------------------- counts at any time
-
-
-cdef struct Reading:
-    int window
-    bint failed
-    Shift shift
-    bint shifted            # whether shifts is set
-    uint32_t *shifts        # what to add or subtract, by slot
-
-
-cdef uint64_t count_at(
-    const ShardState *state, const HotRecord *row, uint32_t slot, int window, int64_t t
-) noexcept nogil:
-    cdef Shift shift
-    cdef uint32_t count
-    if window == ALL_EVENTS:
-        return row.total
-    shift = shift_to(&state.windows, window, t)
-    if shift.everything:
-        return 0
-    count = shift_of_slot(&state.windows, window, &shift, slot)
-    return row.windows[window] + count if shift.adds else row.windows[window] - count
-
-
-cdef void open_reading(const ShardState *state, int window, int64_t t, Reading *reading) noexcept nogil:
-    memset(reading, 0, sizeof(Reading))
-    reading.window = window
-    if window == ALL_EVENTS or state.arena.count == 0:
-        return
-    reading.shift = shift_to(&state.windows, window, t)
-    if reading.shift.everything or reading.shift.low >= reading.shift.high:
-        return
-    reading.shifts = <uint32_t *>calloc(state.arena.count, sizeof(uint32_t))
-    reading.failed = reading.shifts == NULL
-    reading.shifted = not reading.failed
-    if reading.shifted:
-        shift_of_all(&state.windows, window, &reading.shift, reading.shifts)
-
-
-cdef inline uint64_t reading_of(const ShardState *state, uint32_t slot, const Reading *reading) noexcept nogil:
-    cdef const HotRecord *row = &state.arena.rows[slot]
-    if reading.window == ALL_EVENTS:
-        return row.total
-    if reading.shift.everything:
-        return 0
-    if not reading.shifted:
-        return row.windows[reading.window]
-    if reading.shift.adds:
-        return row.windows[reading.window] + reading.shifts[slot]
-    return row.windows[reading.window] - reading.shifts[slot]
-
-
-# ---------------------------------------------------------------------------------- the k best
-
-
-cdef struct Candidate:
-    double value
-    uint64_t entity_id
-
-cdef struct Best:
-    Candidate *heap     # the worst of the best is at the root
-    Py_ssize_t size
-    Py_ssize_t room
-
-
-cdef inline bint worse(const Candidate *a, const Candidate *b) noexcept nogil:
-    """Whether a ranks behind b: by value, and the smaller id first where values are equal."""
-    return a.value < b.value or (a.value == b.value and a.entity_id > b.entity_id)
-
-
-cdef inline void sift_down(Best *best, Py_ssize_t at) noexcept nogil:
-    cdef Py_ssize_t child
-    cdef Candidate moved = best.heap[at]
-    while True:
-        child = 2 * at + 1
-        if child >= best.size:
-            break
-        if child + 1 < best.size and worse(&best.heap[child + 1], &best.heap[child]):
-            child += 1
-        if not worse(&best.heap[child], &moved):
-            break
-        best.heap[at] = best.heap[child]
-        at = child
-    best.heap[at] = moved
-
-
-cdef inline void offer(Best *best, uint64_t entity_id, double value) noexcept nogil:
-    cdef Candidate new
-    cdef Py_ssize_t at, parent
-    new.value, new.entity_id = value, entity_id
-    if best.size < best.room:
-        at = best.size
-        best.size += 1
-        while at > 0:
-            parent = (at - 1) // 2
-            if not worse(&new, &best.heap[parent]):
-                break
-            best.heap[at] = best.heap[parent]
-            at = parent
-        best.heap[at] = new
-    elif best.room and worse(&best.heap[0], &new):
-        best.heap[0] = new
-        sift_down(best, 0)
-
-
-cdef int open_best(Best *best, Py_ssize_t k, Py_ssize_t candidates) except -1:
-    if k < 0:
-        raise ValueError(f"k is {k}; it must not be negative")
-    best.room, best.size = min(k, candidates), 0
-    best.heap = <Candidate *>calloc(best.room + 1, sizeof(Candidate))
-    if best.heap == NULL:
-        raise MemoryError(f"no memory for the best {k}")
-    return 0
-
-
-cdef close_best(Best *best):
-    """Free the heap and return its ids and values, best first."""
-    cdef Py_ssize_t size = best.size
-    ids, values = np.empty(size, np.uint64), np.empty(size, np.float64)
-    cdef uint64_t[::1] ids_out = ids
-    cdef double[::1] values_out = values
-    while best.size:
-        ids_out[best.size - 1], values_out[best.size - 1] = best.heap[0].entity_id, best.heap[0].value
-        best.size -= 1
-        best.heap[0] = best.heap[best.size]
-        if best.size:
-            sift_down(best, 0)
-    free(best.heap)
-    return ids, values

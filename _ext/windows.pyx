@@ -1,12 +1,12 @@
 """Sealing, expiry and rotation of window columns.
 
 When the fine bucket turns, the running counts of the entities that were touched in it become a column of
-(slot, count) entries; the columns that leave a window are subtracted from the running counts. Hours are gathered
-from the minutes as these are sealed. So a read is one load, rotation costs the touched entities only, and memory
-follows activity.
+(slot, count) entries; the columns that leave a window are subtracted from the running counts. Hours are
+gathered from the minutes as these are sealed. So a read is one load, rotation costs the touched entities
+only, and memory follows activity.
 """
 
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport calloc, free, qsort, realloc
 from libc.string cimport memset
 
@@ -237,8 +237,12 @@ cdef int advance_clock(Windows *windows, HotRecord *rows, uint32_t row_count, in
     return 0
 
 
-cdef int add_late(Windows *windows, HotRecord *row, uint32_t slot, uint32_t row_count, int64_t t) noexcept nogil:
-    """Count an event of a bucket before the running one, where a window still holds it; 0, or -1 without memory."""
+cdef int add_late(
+    Windows *windows, HotRecord *row, uint32_t slot, uint32_t row_count, int64_t t
+) noexcept nogil:
+    """Count an event of a bucket before the running one, where a window still holds it; 0, or -1 without
+    memory.
+    """
     cdef int64_t fine = floor_divide(t, windows.fine_ns), hour = hour_of(windows, fine)
     cdef int64_t clock = floor_divide(windows.clock, windows.fine_ns)
     cdef int64_t rolled_hour = hour_of(windows, windows.rolled)
@@ -282,7 +286,9 @@ cdef Shift shift_to(const Windows *windows, int window, int64_t t) noexcept nogi
     return shift
 
 
-cdef uint32_t shift_of_slot(const Windows *windows, int window, const Shift *shift, uint32_t slot) noexcept nogil:
+cdef uint32_t shift_of_slot(
+    const Windows *windows, int window, const Shift *shift, uint32_t slot
+) noexcept nogil:
     """The events of one slot in the buckets (low, high]."""
     cdef uint32_t total = 0
     cdef int64_t bucket
@@ -296,7 +302,9 @@ cdef uint32_t shift_of_slot(const Windows *windows, int window, const Shift *shi
     return total
 
 
-cdef void shift_of_all(const Windows *windows, int window, const Shift *shift, uint32_t *shifts_out) noexcept nogil:
+cdef void shift_of_all(
+    const Windows *windows, int window, const Shift *shift, uint32_t *shifts_out
+) noexcept nogil:
     """Add the events of each slot in the buckets (low, high] to shifts_out[slot]."""
     cdef int64_t bucket
     cdef size_t i

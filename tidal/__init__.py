@@ -1,7 +1,8 @@
 """tidal: an embeddable signal engine.
 
 Feed it engagement events; it answers, for any of millions of entities, how hot each is now: decayed score,
-windowed count, velocity, top-k. It is a library, and a directory on disk that survives a kill and a power cut.
+windowed count, velocity, top-k. It is a library, and a directory on disk that survives a kill and a power
+cut.
 """
 
 from tidal.answers import Columns, Ingested, Top

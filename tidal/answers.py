@@ -73,5 +73,3 @@ class Columns(Mapping[str, NDArray[Any]]):
 
     def __repr__(self) -> str:
         return f"Columns({self.rows} rows: {', '.join(self._columns)})"
-
-

@@ -32,6 +32,7 @@ from tidal.materializer import Materializer
 from tidal.parts import log_parts
 from tidal.recovery import RecoveryReport, copy_state, recover, save_checkpoint
 from tidal.schema import Duration, EventBatch, Schema, parse_duration
+from tidal.schema.events import TIME_MAX_NS, TIME_MIN_NS
 from tidal.schema.measures import parse_qualified
 from tidal.storage import MemoryEngine, SqliteEngine, StorageEngine
 from tidal.store import StorePaths, create_store, evolve_schema, load_store, store_exists
@@ -81,8 +82,8 @@ def open(
     read_only
         See what the log holds now; no byte is changed, no lock taken, writes raise ReadOnly.
 
-    Raises StoreLocked, StoreMissing, CorruptLog, CorruptCheckpoint, MissingSegment, FormatTooNew, SchemaError,
-    StorageError; in each case the store is as it was.
+    Raises StoreLocked, StoreMissing, CorruptLog, CorruptCheckpoint, MissingSegment, FormatTooNew,
+    SchemaError, StorageError; in each case the store is as it was.
 
     >>> import tidal
     >>> schema = tidal.SchemaBuilder().signal("view", half_life="7d", windows=("1h",)).build()
@@ -105,9 +106,17 @@ def open(
         if read_only:
             raise ReadOnly("a database in memory that only reads could never hold anything; give a path")
         engine: StorageEngine = MemoryEngine()
-        return TidalDb(schema, SignalLedger(schema, shards=shards), MemoryLog(), engine, KeyNames(engine), settings)
+        return TidalDb(
+            schema, SignalLedger(schema, shards=shards), MemoryLog(), engine, KeyNames(engine), settings
+        )
     return _open_store(
-        StorePaths(Path(path)), schema, parse_sync(sync), shards, settings, read_only, file_system or OsFileSystem()
+        StorePaths(Path(path)),
+        schema,
+        parse_sync(sync),
+        shards,
+        settings,
+        read_only,
+        file_system or OsFileSystem(),
     )
 
 
@@ -151,7 +160,11 @@ def _open_store(
         lock: Lock | None = None
         exists = store_exists(fs, paths)
         if not exists and (read_only or schema is None):
-            need = "there is nothing to read" if read_only else "a new store needs schema=tidal.SchemaBuilder()..."
+            need = (
+                "there is nothing to read"
+                if read_only
+                else "a new store needs schema=tidal.SchemaBuilder()..."
+            )
             raise StoreMissing(f"{paths.base} is not a store; {need}")
         if not read_only:
             if not exists:
@@ -196,9 +209,10 @@ def _open_store(
 class TidalDb:
     """A database of signals. Make one with tidal.open(); use it in a ``with`` block, or close() it.
 
-    Every method may be called from any thread. Entities are u64 ids or string keys; times are ns since the epoch
-    (int), datetime or numpy.datetime64. A read without ``at`` is of now. An unknown entity has score 0.0 and count
-    0; an unknown signal type raises UnknownSignalType, a measure that is not kept UnknownMeasure.
+    Every method may be called from any thread. Entities are u64 ids or string keys; times are ns since
+    the epoch (int), datetime or numpy.datetime64. A read without ``at`` is of now. An unknown entity has
+    score 0.0 and count 0; an unknown signal type raises UnknownSignalType, a measure that is not kept
+    UnknownMeasure.
     """
 
     def __init__(
@@ -301,12 +315,14 @@ class TidalDb:
     ) -> Ingested:
         """Record many events and return what was done, once they are as durable as the sync policy says.
 
-        Either ``frame``, any table with ``__arrow_c_stream__`` (polars, pandas, pyarrow, duckdb), whose columns have
-        the names of these parameters or are renamed by ``columns={"entity_id": "StockCode"}``; or columns of one
-        length (NumPy arrays, lists, Arrow columns) or single values, with ``signal`` and ``entity_id`` at least.
+        Either ``frame``, any table with ``__arrow_c_stream__`` (polars, pandas, pyarrow, duckdb), whose
+        columns have the names of these parameters or are renamed by ``columns={"entity_id":
+        "StockCode"}``; or columns of one length (NumPy arrays, lists, Arrow columns) or single values,
+        with ``signal`` and ``entity_id`` at least.
 
-        on_error="raise" (default): the first bad row raises InvalidEvent naming row, column and value, and nothing of
-        the call is logged or applied. "skip": good rows are recorded, and refused ones returned with reasons.
+        on_error="raise" (default): the first bad row raises InvalidEvent naming row, column and value,
+        and nothing of the call is logged or applied. "skip": good rows are recorded, and refused ones
+        returned with reasons.
         """
         self._check_writable()
         context: dict[str, Any] = {
@@ -331,7 +347,9 @@ class TidalDb:
             ]
         else:
             if any(x is not None for x in (entity_id, weight, timestamp, user_id, session_id, event_id)):
-                raise InvalidEvent("beside a table only signal= and columns= are taken; name its columns by columns=")
+                raise InvalidEvent(
+                    "beside a table only signal= and columns= are taken; name its columns by columns="
+                )
             prepared = prepare_frames(self.schema, frame, signal=signal, columns=columns, **context)
         first = last = count = 0
         refused: list[RefusedRow] = []
@@ -367,21 +385,27 @@ class TidalDb:
         return first, last
 
     def flush(self) -> int:
-        """Return the last sequence, once every event up to it would survive a power cut. A barrier in any policy."""
+        """Return the last sequence, once every event up to it would survive a power cut. A barrier in any
+        policy.
+        """
         self._check_open()
         return self._log.flush()
 
     # ------------------------------------------------------------------------------ reading
 
     def now(self) -> int:
-        """Return what reads take as the present, in ns: the wall clock, or with clock="event" the newest event."""
+        """Return what reads take as the present, in ns: the wall clock, or with clock="event" the newest
+        event.
+        """
         if self._settings.event_clock:
             newest = self._ledger.newest()
             if newest is not None:
                 return newest
         return self._settings.now()
 
-    def score(self, signal: str, entity_id: Entity, *, half_life: Duration | int | None = None, at: Any = None) -> float:
+    def score(
+        self, signal: str, entity_id: Entity, *, half_life: Duration | int | None = None, at: Any = None
+    ) -> float:
         """Return the decayed score of an entity. ``half_life``: which of several, by value or position.
 
         S(t) = sum of w * 2^(-(t - t_i) / half_life) over its events, t not before the newest of them.
@@ -426,7 +450,9 @@ class TidalDb:
         ranking = self._ledger.top(signal, k, by=by, at=t, now=now)
         return Top(ranking, lambda ids: self._names.names(kind, ids))
 
-    def rank(self, candidates: Entities, weights: Mapping[str, float], *, k: int | None = None, at: Any = None) -> Top:
+    def rank(
+        self, candidates: Entities, weights: Mapping[str, float], *, k: int | None = None, at: Any = None
+    ) -> Top:
         """Return candidates by a weighted sum of measures, best first.
 
         ``weights``: measure -> weight, ``{"view.velocity.1h": 1.0, "like.score": 3.0}``; all of one kind.
@@ -441,8 +467,9 @@ class TidalDb:
     def read(self, signal: str, *, at: Any = None) -> Columns:
         """Return every entity of a signal type as columns, in the store's own order.
 
-        ``entity_id`` uint64, ``last_time`` int64 (ns), and a column for each measure: ``score`` (and ``score.30d`` for
-        further half-lives) float64, ``count.1h`` ... ``count.all`` uint64, ``velocity.1h`` ... float64.
+        ``entity_id`` uint64, ``last_time`` int64 (ns), and a column for each measure: ``score`` (and
+        ``score.30d`` for further half-lives) float64, ``count.1h`` ... ``count.all`` uint64,
+        ``velocity.1h`` ... float64.
         """
         t, now = self._time(at)
         self._kind(signal)
@@ -451,7 +478,8 @@ class TidalDb:
     def records(self, signal: str) -> list[NDArray[np.void]]:
         """Return the hot records of each shard as structured arrays: live, read-only, without a copy.
 
-        Fields: entity_id, last_time, sums (scaled to a landmark: use score() for values), total, windows, running.
+        Fields: entity_id, last_time, sums (scaled to a landmark: use score() for values), total, windows,
+        running.
         """
         self._kind(signal)
         return self._ledger.table(signal).records()
@@ -474,7 +502,9 @@ class TidalDb:
         return self._log.durable_seq
 
     def stats(self) -> dict[str, Any]:
-        """Return plain counters: sequences, and by signal type entities, events, late events and bytes by part."""
+        """Return plain counters: sequences, and by signal type entities, events, late events and bytes by
+        part.
+        """
         self._check_open()
         return {
             "last_seq": self.last_seq,
@@ -508,7 +538,11 @@ class TidalDb:
 
     def _checkpoint_if_due(self) -> None:
         limit = self._settings.checkpoint_bytes
-        if limit and self._log_bytes() - self._checkpoint_log_bytes >= limit and not self._checkpointing.locked():
+        if (
+            limit
+            and self._log_bytes() - self._checkpoint_log_bytes >= limit
+            and not self._checkpointing.locked()
+        ):
             self.checkpoint()
 
     def close(self) -> None:
@@ -555,7 +589,8 @@ class TidalDb:
             raise ReadOnly("the database was opened with read_only=True")
         if self._failure is not None:
             raise StorePoisoned(
-                None, f"an event was logged but could not be applied ({self._failure!r}); close and open the store again"
+                None,
+                f"an event was logged but not applied ({self._failure!r}); close the store and open it again",
             ) from self._failure
 
     def _time(self, at: Any) -> tuple[int, bool]:
@@ -563,7 +598,7 @@ class TidalDb:
         self._check_open()
         if at is None:
             return self.now(), True
-        if type(at) is int:
+        if type(at) is int and TIME_MIN_NS <= at <= TIME_MAX_NS:
             return at, False
         try:
             return time_of(at, TimeRange.until(0, None)), False

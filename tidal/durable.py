@@ -31,7 +31,9 @@ class File(Protocol):
     path: Path
 
     def append(self, parts: Sequence[Bytes]) -> int:
-        """Write all parts at the end; return the bytes written. Raises StorageError with none or some written."""
+        """Write all parts at the end; return the bytes written. Raises StorageError with none or some
+        written.
+        """
 
     def sync(self) -> None:
         """Return once all that was appended would survive a power cut. A failure is final."""

@@ -72,7 +72,11 @@ class UnknownSignalType(SchemaError, LookupError):
     def __init__(self, name: object, known: Iterable[str], *, row: int | None = None) -> None:
         self.name, self.known, self.row = name, tuple(known), row
         close = get_close_matches(str(name), self.known, n=3)
-        hint = f"did you mean {' or '.join(map(repr, close))}?" if close else f"declared: {', '.join(self.known)}"
+        hint = (
+            f"did you mean {' or '.join(map(repr, close))}?"
+            if close
+            else f"declared: {', '.join(self.known)}"
+        )
         where = "" if row is None else f"row {row}, column 'signal': "
         super().__init__(f"{where}unknown signal type {name!r}; {hint}")
 
@@ -87,7 +91,9 @@ class UnknownMeasure(SchemaError, LookupError):
 class InvalidEvent(TidalError, ValueError):
     """An event was refused; nothing of its batch was logged or applied."""
 
-    def __init__(self, reason: str, *, row: int | None = None, column: str | None = None, value: object = None):
+    def __init__(
+        self, reason: str, *, row: int | None = None, column: str | None = None, value: object = None
+    ):
         self.reason, self.row, self.column, self.value = reason, row, column, value
         where = [f"row {row}"] if row is not None else []
         if column is not None:
@@ -149,7 +155,9 @@ class FormatTooNew(TidalError):
 
 
 class FormatError(TidalError, ValueError):
-    """Bytes are not what their format says; the reader of a file turns it into a CorruptionError with a place."""
+    """Bytes are not what their format says; the reader of a file turns it into a CorruptionError with a
+    place.
+    """
 
 
 class CorruptionError(TidalError):

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 
 
 class Gate:
-    """``passing()`` for those who change state, ``closed()`` for who copies it. A closer waits for those inside."""
+    """``passing()`` for those who change state, ``closed()`` for who copies it. A closer waits for those
+    inside.
+    """
 
     def __init__(self) -> None:
         self._condition = threading.Condition()

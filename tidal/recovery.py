@@ -126,7 +126,9 @@ def save_checkpoint(
     return path
 
 
-def copy_state(seq: int, log_hash: bytes, ledger: SignalLedger, materializers: Mapping[str, Materializer]) -> State:
+def copy_state(
+    seq: int, log_hash: bytes, ledger: SignalLedger, materializers: Mapping[str, Materializer]
+) -> State:
     """Return a copy of the state; no event may be applied meanwhile."""
     meta, arrays = ledger.save()
     sections: dict[str, Any] = {_LEDGER + name: array for name, array in arrays.items()}
@@ -144,7 +146,9 @@ def _restore(checkpoint: Checkpoint, folder: Path, ledger: SignalLedger) -> None
         ledger.load(checkpoint.meta["ledger"], arrays)
     except (KeyError, ValueError, TypeError, SchemaError) as error:
         # Its hashes are good, so whoever wrote it was not this tidal, or not with this schema.
-        raise CorruptCheckpoint(folder, 0, f"the checkpoint at {checkpoint.seq} does not fit: {error}") from error
+        raise CorruptCheckpoint(
+            folder, 0, f"the checkpoint at {checkpoint.seq} does not fit: {error}"
+        ) from error
 
 
 def _restored(
@@ -176,5 +180,7 @@ def _batches(
     fs: FileSystem, paths: StorePaths, identity: LogIdentity, after_seq: int, until_seq: int
 ) -> Iterator[EventBatch]:
     if until_seq > after_seq:
-        for _, batch in read_batches(fs, paths.wal, identity=identity, after_seq=after_seq, until_seq=until_seq):
+        for _, batch in read_batches(
+            fs, paths.wal, identity=identity, after_seq=after_seq, until_seq=until_seq
+        ):
             yield batch

@@ -81,7 +81,8 @@ class StorePaths:
     @property
     def folders(self) -> tuple[Path, ...]:
         return (
-            self.wal, self.checkpoints, self.archive, self.items, self.users, self.creators, self.cache, self.exports,
+            self.wal, self.checkpoints, self.archive,
+            self.items, self.users, self.creators, self.cache, self.exports,
         )  # fmt: skip
 
 
@@ -97,23 +98,29 @@ def store_exists(fs: FileSystem, paths: StorePaths) -> bool:
     """Return whether the folder is a store; CorruptStore if it holds a store's files but not its identity."""
     if fs.exists(paths.identity):
         return True
-    for folder in (paths.wal, paths.checkpoints):
-        if found := fs.list_dir(folder):
-            raise CorruptStore(
-                paths.identity, 0, f"missing, but {folder.name}/ holds {found[0]}; restore the file from a backup"
-            )
+    leftovers = [folder / name for folder in (paths.wal, paths.checkpoints) for name in fs.list_dir(folder)]
+    if fs.exists(paths.entities):
+        leftovers.append(paths.entities)
+    if leftovers:
+        raise CorruptStore(
+            paths.identity, 0, f"missing, but {leftovers[0]} is there; restore the file from a backup"
+        )
     return False
 
 
 def create_store(fs: FileSystem, paths: StorePaths, schema: Schema, store_id: bytes) -> StoreIdentity:
-    """Make the folders and files of an empty store; a crash on the way leaves none, and calling again is fine."""
+    """Make the folders and files of an empty store; a crash on the way leaves none, and calling again is
+    fine.
+    """
     for folder in (paths.base, *paths.folders):
         fs.make_dir(folder)
     fs.sync_dir(paths.base)
     fs.sync_dir(paths.base.parent)
     replace_file(fs, paths.schema, [schema_to_json(schema)])
     body = {"format": STORE_FORMAT, "store_id": store_id.hex()}
-    replace_file(fs, paths.identity, [json.dumps({**body, "blake3": _digest(body)}, indent=2).encode() + b"\n"])
+    replace_file(
+        fs, paths.identity, [json.dumps({**body, "blake3": _digest(body)}, indent=2).encode() + b"\n"]
+    )
     return StoreIdentity(store_id, schema)
 
 
@@ -123,12 +130,16 @@ def load_store(fs: FileSystem, paths: StorePaths) -> StoreIdentity:
         body = json.loads(read_file(fs, paths.identity))
         digest = body.pop("blake3")
         if body["format"] > STORE_FORMAT:
-            raise FormatTooNew(f"{paths.identity} has format {body['format']}; this tidal reads {STORE_FORMAT}")
+            raise FormatTooNew(
+                f"{paths.identity} has format {body['format']}; this tidal reads {STORE_FORMAT}"
+            )
         store_id = bytes.fromhex(body["store_id"])
         if digest != _digest(body) or len(store_id) != STORE_ID_BYTES:
             raise ValueError("its hash does not match")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CorruptStore(paths.identity, 0, f"not a store's identity: {error}; restore it from a backup") from error
+        raise CorruptStore(
+            paths.identity, 0, f"not a store's identity: {error}; restore it from a backup"
+        ) from error
     try:
         schema = schema_from_json(read_file(fs, paths.schema))
     except SchemaError as error:
@@ -137,7 +148,9 @@ def load_store(fs: FileSystem, paths: StorePaths) -> StoreIdentity:
 
 
 def evolve_schema(fs: FileSystem, paths: StorePaths, store: StoreIdentity, given: Schema) -> StoreIdentity:
-    """Return the store with the given schema's new types added and saved; SchemaMismatch for any other change."""
+    """Return the store with the given schema's new types added and saved; SchemaMismatch for any other
+    change.
+    """
     merged = merge_schemas(store.schema, given)
     if merged != store.schema:
         replace_file(fs, paths.schema, [schema_to_json(merged)])

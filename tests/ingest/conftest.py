@@ -208,11 +208,11 @@ class FakeTable:
         return made
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def fake_column() -> type[FakeColumn]:
     return FakeColumn
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def fake_table() -> type[FakeTable]:
     return FakeTable

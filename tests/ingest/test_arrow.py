@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import struct
 from datetime import UTC, datetime
 from typing import Any
@@ -149,6 +150,13 @@ def test_other_types_are_refused_by_name(array: Any) -> None:
         pytest.raises(TypeError, match=r"Arrow type '.+' is not read"),
     ):
         next(stream).column(0)
+
+
+@pytest.mark.parametrize("index", [-1, 1, 2**40])
+def test_columns_that_are_not_there(index: int) -> None:
+    for source in (pa.table({"c": [1]}), pa.array([1])):
+        with Stream(source) as stream, pytest.raises(IndexError, match="of 1"):
+            next(stream).column(index)
 
 
 def test_sources_that_are_no_producers() -> None:
@@ -309,3 +317,52 @@ def test_numbers_that_are_not_aligned_are_copied(fake_table: Any, fake_column: A
     with Stream(Shifted([column], 2)) as stream:
         values, _, _ = next(stream).column(0)
     assert values.tolist() == [5, 6] and values.flags.aligned
+
+
+# ------------------------------------------------------------------------------------ any bytes at all
+
+NEAR = st.integers(-2, 40) | st.integers(-(2**31), 2**31 - 1)
+VIEWS = st.lists(st.tuples(NEAR, st.binary(min_size=4, max_size=4), NEAR, NEAR), min_size=1, max_size=6)
+
+
+def text_of_view(view: bytes, blocks: list[bytes]) -> bytes | None:
+    size, block, start = (struct.unpack_from("i", view, at)[0] for at in (0, 8, 12))
+    if 0 <= size <= 12:
+        return view[4 : 4 + size]
+    if size < 0 or start < 0 or not 0 <= block < len(blocks) or start + size > len(blocks[block]):
+        return None
+    return blocks[block][start : start + size]
+
+
+@given(views=VIEWS, blocks=st.lists(st.binary(min_size=1, max_size=40), max_size=3))
+def test_views_of_any_bytes(views: list[Any], blocks: list[bytes], fake_table: Any, fake_column: Any) -> None:
+    packed = [struct.pack("i4sii", *view) for view in views]
+    sizes = int64s(*map(len, blocks)) or None
+    column = fake_column("vu", [None, b"".join(packed), *blocks, sizes], len(views))
+    compare(fake_table([column], len(views)), [text_of_view(view, blocks) for view in packed])
+
+
+@given(
+    offsets=st.lists(NEAR, min_size=1, max_size=6),
+    data=st.binary(max_size=40),
+    wide=st.booleans(),
+)
+def test_offsets_of_any_bytes(
+    offsets: list[int], data: bytes, wide: bool, fake_table: Any, fake_column: Any
+) -> None:
+    offsets = [*offsets, len(data)]  # the last is the size of the data, for which there is only its word
+    pairs = itertools.pairwise(offsets)
+    expected = [data[a:b] if 0 <= a <= b <= len(data) else None for a, b in pairs]
+    column = fake_column(
+        "U" if wide else "u", [None, (int64s if wide else int32s)(*offsets), data], len(expected)
+    )
+    compare(fake_table([column], len(expected)), expected)
+
+
+def compare(table: Any, expected: list[bytes | None]) -> None:
+    if None in expected:
+        with pytest.raises(ValueError, match=f"row {expected.index(None)}: its text"):
+            read(table)
+    else:
+        found = [text if isinstance(text, bytes) else text.encode() for text in read(table)]
+        assert found == expected

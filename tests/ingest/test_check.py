@@ -200,6 +200,7 @@ BAD_ROWS = [
     ("entity_id", [1, None, 2], None, "missing"),
     ("entity_id", ["a", None, "b"], None, "missing"),
     ("entity_id", ["a", "\ud800", "b"], "\ud800", "not valid UTF-8"),
+    ("entity_id", ["a", "é" * 513, "b" * 1024], "é" * 513, "more than 1024 bytes"),
     ("user_id", [None, -1, 2], -1, "outside 0"),
     ("session_id", ["a", b"a", None], b"a", "keys and numbers"),
     ("weight", [1, -1, 1], -1, "negative, and signal type 'view' is not declared signed=True"),
@@ -319,7 +320,7 @@ ROW = st.tuples(
     st.integers(TIME_MIN_NS - 2, TIME_MAX_NS + 2)
     | st.integers(NOW - 10, NOW + SKEW + 10)
     | st.datetimes(timezones=st.just(UTC))
-    | st.just(np.datetime64("NaT")),
+    | st.just(np.datetime64("NaT", "s")),
     st.integers(-1, 2**64) | st.none(),
 )
 

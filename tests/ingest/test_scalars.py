@@ -114,7 +114,7 @@ def test_units_that_need_care(value: Any, ns: int) -> None:
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
-        (np.datetime64("NaT"), "NaT"),
+        (np.datetime64("NaT", "s"), "NaT"),
         (1.0, "not a time"),
         (True, "not a time"),
         ("2024-05-01", "not a time"),
@@ -146,6 +146,9 @@ def test_too_far_ahead_names_the_limit() -> None:
 
 
 def test_keys_are_plain_text_that_utf8_encodes() -> None:
+    assert key_of("é" * 512) == "é" * 512
+    with pytest.raises(Unfit, match="more than 1024 bytes"):
+        key_of("é" * 513)
     assert type(key_of(np.str_("é"))) is str
     with pytest.raises(Unfit, match="not valid UTF-8"):
         key_of("\ud800")

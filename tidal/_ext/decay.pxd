@@ -5,11 +5,12 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from tidal._ext.arena cimport Arena
 from tidal._ext.index cimport Index
 from tidal._ext.layout cimport Decay, HotRecord, Lock
-from tidal._ext.windows cimport Windows
+from tidal._ext.windows cimport Shift, Windows
 
 cdef enum:
     CHUNK = 2048        # events under one hold of the lock
     SUMS_MAX = 3
+    ALL_EVENTS = 3      # the "window" that is every event, after 1h, 24h, 7d
 
 cdef struct ShardState:
     Lock lock
@@ -35,3 +36,31 @@ cdef uint32_t find_slot(const ShardState *state, uint64_t entity_id) noexcept no
 cdef uint32_t find_or_insert(ShardState *state, uint64_t entity_id, int64_t t) noexcept nogil
 cdef void add_to_sums(const ShardState *state, HotRecord *row, const double *sums, int64_t t) noexcept nogil
 cdef double score_of(const ShardState *state, const HotRecord *row, int position, int64_t t) noexcept nogil
+
+# How to read a window of many rows at one time.
+cdef struct Reading:
+    int window
+    bint failed
+    Shift shift
+    bint shifted            # whether shifts is set
+    uint32_t *shifts        # what to add or subtract, by slot
+
+cdef uint64_t count_at(
+    const ShardState *state, const HotRecord *row, uint32_t slot, int window, int64_t t) noexcept nogil
+cdef void open_reading(const ShardState *state, int window, int64_t t, Reading *reading) noexcept nogil
+cdef void close_reading(Reading *reading) noexcept nogil
+
+
+cdef inline uint64_t reading_of(
+    const ShardState *state, uint32_t slot, const Reading *reading
+) noexcept nogil:
+    cdef const HotRecord *row = &state.arena.rows[slot]
+    if reading.window == ALL_EVENTS:
+        return row.total
+    if reading.shift.everything:
+        return 0
+    if not reading.shifted:
+        return row.windows[reading.window]
+    if reading.shift.adds:
+        return row.windows[reading.window] + reading.shifts[slot]
+    return row.windows[reading.window] - reading.shifts[slot]

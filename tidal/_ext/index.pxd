@@ -38,7 +38,8 @@ cdef inline uint64_t home_of(const Index *index, uint32_t tag) noexcept nogil:
     return tag >> (32 - index.bits)
 
 
-# The slot of the first cell with this tag: nearly always the right one. The caller compares the key in the record.
+# The slot of the first cell with this tag: nearly always the right one. The caller compares the key in
+# the record.
 cdef inline uint32_t index_guess(const Index *index, uint32_t tag) noexcept nogil:
     cdef uint64_t mask = (<uint64_t>1 << index.bits) - 1
     cdef uint64_t at = home_of(index, tag)

@@ -132,9 +132,9 @@ static inline double tidal_move_sum(const tidal_decay *d, double sum, int64_t fr
 }
 
 #if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && !defined(__clang__)
-#define TIDAL_VECTOR_CLONES __attribute__((target_clones("default", "avx2", "avx512f")))
+#define TIDAL_VECTOR_CLONES __attribute__((target_clones("default", "avx2", "avx512f"), unused))
 #else
-#define TIDAL_VECTOR_CLONES
+#define TIDAL_VECTOR_CLONES __attribute__((unused))
 #endif
 
 /* tidal_add_term for a column of events that share one cell. The compiler makes a clone of this loop for each

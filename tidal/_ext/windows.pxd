@@ -1,8 +1,9 @@
 """Window counts of one shard: time-major columns behind the running counts in the hot records.
 
-Words: the *fine* bucket is the minute where the 1h window is kept, else the hour. The *clock* is the newest event
-time. The running counts in the records are those of the fine bucket ``rolled``, which a read may have moved past
-the clock; columns stay until the clock passes them, so any later read can be answered too.
+Words: the *fine* bucket is the minute where the 1h window is kept, else the hour. The *clock* is the
+newest event time. The running counts in the records are those of the fine bucket ``rolled``, which a read
+may have moved past the clock; columns stay until the clock passes them, so any later read can be answered
+too.
 """
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
@@ -52,10 +53,13 @@ cdef int windows_reserve(Windows *windows, size_t events) noexcept nogil
 cdef int advance_clock(Windows *windows, HotRecord *rows, uint32_t row_count, int64_t t) noexcept nogil
 cdef int roll_to(Windows *windows, HotRecord *rows, uint32_t row_count, int64_t t) noexcept nogil
 cdef int seal_running(Windows *windows, HotRecord *rows, uint32_t row_count) noexcept nogil
-cdef int add_late(Windows *windows, HotRecord *row, uint32_t slot, uint32_t row_count, int64_t t) noexcept nogil
+cdef int add_late(
+    Windows *windows, HotRecord *row, uint32_t slot, uint32_t row_count, int64_t t) noexcept nogil
 cdef Shift shift_to(const Windows *windows, int window, int64_t t) noexcept nogil
-cdef uint32_t shift_of_slot(const Windows *windows, int window, const Shift *shift, uint32_t slot) noexcept nogil
-cdef void shift_of_all(const Windows *windows, int window, const Shift *shift, uint32_t *shifts_out) noexcept nogil
+cdef uint32_t shift_of_slot(
+    const Windows *windows, int window, const Shift *shift, uint32_t slot) noexcept nogil
+cdef void shift_of_all(
+    const Windows *windows, int window, const Shift *shift, uint32_t *shifts_out) noexcept nogil
 cdef int column_append(Column *column, uint32_t slot, uint32_t count, uint32_t row_count) noexcept nogil
 cdef int column_compact(Column *column, uint32_t row_count) noexcept nogil
 cdef int64_t floor_divide(int64_t value, int64_t divisor) noexcept nogil

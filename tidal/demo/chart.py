@@ -13,6 +13,7 @@ from html import escape
 from typing import Final
 
 LABEL_GAP: Final = 0.105  # least distance of two labels at the lines' ends, in plot heights
+LOWEST_LABEL: Final = 0.03  # lower ones would run into the strip
 TICKS_MAX: Final = 6
 
 
@@ -39,8 +40,8 @@ def line_chart(first_day: date, series: Sequence[Series], leaders: Sequence[int 
         f'<path class="line s{line.color}" d="{line_path(line.values, top)}"/>' for line in series
     )
     labels = "".join(
-        f'<span class="end t{line.color}" style="bottom:{100 * height:.2f}%">{escape(line.name)}'
-        f"<b>{line.values[-1]:,.0f}</b></span>"
+        f'<span class="end t{line.color}" title="{escape(line.name)}" style="bottom:{100 * height:.2f}%">'
+        f"{escape(line.name)}<b>{line.values[-1]:,.0f}</b></span>"
         for line, height in zip(series, spread([line.values[-1] / top for line in series]), strict=True)
     )
     keys = "".join(f'<li class="t{line.color}">{escape(line.name)}</li>' for line in series)
@@ -119,13 +120,13 @@ def spread(heights: Sequence[float]) -> list[float]:
     order = sorted(range(len(heights)), key=heights.__getitem__)
     groups: list[list[float]] = []  # [first height of the group, members]
     for height in (heights[position] for position in order):
-        groups.append([height, 1])
+        groups.append([max(height, LOWEST_LABEL), 1])
         while len(groups) > 1 and groups[-2][0] + groups[-2][1] * LABEL_GAP > groups[-1][0]:
             start, members = groups.pop()
             below, others = groups.pop()
             middle = below + others * LABEL_GAP  # where the upper group would start if pushed up alone
             groups.append([below - (middle - start) * members / (others + members), others + members])
-            groups[-1][0] = max(groups[-1][0], 0.0)
+            groups[-1][0] = max(groups[-1][0], LOWEST_LABEL)
     placed = [start + member * LABEL_GAP for start, members in groups for member in range(int(members))]
     result = [0.0] * len(heights)
     for position, height in zip(order, placed, strict=True):
@@ -148,12 +149,16 @@ def _strip(leaders: Sequence[int | None]) -> str:
 
 
 def _months(first_day: date, days: int, every: int = 1) -> str:
-    """Return a label at the first day of each month (of every third, say), the year where it begins."""
-    labels: list[str] = []
-    for day in range(days):
+    """Return a label at the first day of each month (of every third, say), with the year at one a year."""
+    starts = [day for day in range(days) if (first_day + timedelta(days=day)).day == 1 and day < 0.98 * days]
+    shown = [day for day in starts if (first_day + timedelta(days=day)).month % every == 1 % every]
+    januaries = [day for day in shown if (first_day + timedelta(days=day)).month == 1]
+    labels = []
+    for day in shown:
         current = first_day + timedelta(days=day)
-        if current.day == 1 and (current.month - 1) % every == 0 and day < days - 8:
-            text = f"{current:%b}" + (f" <b>{current:%Y}</b>" if current.month == 1 or not labels else "")
-            third = "" if (current.month - 1) % 3 == 0 else ' class="minor"'
-            labels.append(f'<span{third} style="left:{100 * day / max(days - 1, 1):.2f}%">{text}</span>')
+        year = f" <b>{current:%Y}</b>" if day in (januaries or shown[:1]) else ""
+        minor = "" if current.month % 3 == 1 else ' class="minor"'
+        labels.append(
+            f'<span{minor} style="left:{100 * day / max(days - 1, 1):.2f}%">{current:%b}{year}</span>'
+        )
     return "".join(labels)

@@ -1,7 +1,7 @@
-"""How the products' scores went from day to day: a second database, in memory, fed the same events in time.
+"""How the products' scores went from day to day: a second database, fed the same events in time.
 
-The store itself answers for now: a read at an earlier time still counts the events after it (see the semantics
-of scores). To know what it would have said on an earlier day, it must be asked before the later events come.
+The store itself answers for now: a read at an earlier time still counts the events after it, by the semantics
+of scores. To know what it would have said on an earlier day, one must ask before the later events come.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _EPOCH: Final = date(1970, 1, 1)
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Net scores of products: ``days[i, p]`` at the end of day i, ``before[p]`` and ``now[p]`` a day apart."""
+    """Net scores of products: ``days[i, p]`` at the end of day i; ``before[p]``, ``now[p]`` a day apart."""
 
     first_day: date
     products: Sequence[str]
@@ -34,9 +34,10 @@ class History:
     before: NDArray[np.float64]
     now: NDArray[np.float64]
 
-    def leaders(self) -> NDArray[np.intp]:
+    def leaders(self) -> list[int]:
         """Return which product had the highest score at the end of each day."""
-        return self.days.argmax(axis=1)
+        leaders: list[int] = self.days.argmax(axis=1).tolist()
+        return leaders
 
     def places(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Return each product's place by score, from 1: a day before the end, and at the end."""
@@ -68,7 +69,9 @@ def record_history(lines: OrderLines) -> History:
     )
 
 
-def _samples(lines: OrderLines, ids: NDArray[np.uint64], times: Sequence[int]) -> Iterator[NDArray[np.float64]]:
+def _samples(
+    lines: OrderLines, ids: NDArray[np.uint64], times: Sequence[int]
+) -> Iterator[NDArray[np.float64]]:
     with open_db(schema=retail_schema(), clock="event") as db:
         row = 0
         for at in times:

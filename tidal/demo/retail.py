@@ -75,7 +75,7 @@ class OrderLines:
         return keys, entity_key_ids(keys)
 
     def titles(self) -> dict[str, str]:
-        """Return each product's most frequent name on purchases; elsewhere the staff wrote notes in its place."""
+        """Return each product's most frequent name on purchases; elsewhere the staff wrote notes there."""
         seen: dict[str, dict[str, int]] = {}
         for product, title, signal in zip(self.product, self.title, self.signal, strict=True):
             if title and signal == "purchase":

@@ -6,6 +6,7 @@ be there after a kill. Started again, it goes on after the last event that the s
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -73,4 +74,5 @@ def run_worker(
 
 
 if __name__ == "__main__":
-    work(Path(sys.argv[1]), int(sys.argv[2]), sys.stdout)
+    with contextlib.suppress(KeyboardInterrupt, BrokenPipeError):  # the parent has ended, and says so itself
+        work(Path(sys.argv[1]), int(sys.argv[2]), sys.stdout)

@@ -104,6 +104,8 @@ def unsqueeze(compression: int, stored: memoryview, plain_bytes: int) -> memoryv
 
 def encode_words(words: U64, item_bytes: int) -> EncodedColumn:
     """Return a column's words in the codec that looks shortest; words must fit in item_bytes each."""
+    if len(words) == 1:  # a call for a single event should not wait for what it cannot need
+        return EncodedColumn(CODEC_CONSTANT, PLAIN, 0, _word_bytes(words[0]))
     value_or, delta_or, value_bits, delta_bits = kernels.measure(words)
     if delta_or == 0:
         return EncodedColumn(CODEC_CONSTANT, PLAIN, 0, _word_bytes(words[0]))

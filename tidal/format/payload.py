@@ -59,7 +59,6 @@ DIRECTORY: Final = struct.Struct("<BBBBIII")  # tag, codec, form, compression, r
 KEY: Final = struct.Struct("<BHQ")  # kind, length, id; then the UTF-8 bytes
 
 _REQUIRED = (TAG_ENTITY_ID, TAG_TYPE_ID, TAG_WEIGHT, TAG_TIMESTAMP)
-_ITEM_BYTES = {TAG_TYPE_ID: 1, TAG_WEIGHT: 4}  # all others: 8
 _VALIDITY_TAGS = (TAG_USER_VALID, TAG_SESSION_VALID, TAG_EVENT_VALID)
 _TAGS_MAX = TAG_NEW_KEYS
 
@@ -83,6 +82,11 @@ def union_types(left: TypeSet, right: TypeSet) -> TypeSet:
 def share_types(left: TypeSet, right: TypeSet) -> bool:
     """Return whether some type is in both sets."""
     return bool(int.from_bytes(left, "little") & int.from_bytes(right, "little"))
+
+
+def item_bytes(tag: int) -> int:
+    """Return the bytes of one item of a column, before it is stored."""
+    return 1 if tag == TAG_TYPE_ID or tag in _VALIDITY_TAGS else 4 if tag == TAG_WEIGHT else 8
 
 
 class Summary(NamedTuple):
@@ -138,7 +142,9 @@ def encode_payload(batch: EventBatch, received_at: int) -> EncodedPayload:
 
 def _encode_columns(batch: EventBatch) -> Iterator[tuple[_Entry, bytes]]:
     yield _encode_ids(TAG_ENTITY_ID, batch.entity_id)
-    yield _entry(TAG_TYPE_ID, encode_words(batch.type_id.astype(np.uint64), 1), len(batch))
+    yield _entry(
+        TAG_TYPE_ID, encode_words(batch.type_id.astype(np.uint64), item_bytes(TAG_TYPE_ID)), len(batch)
+    )
     yield _encode_weight(batch.weight)
     yield _encode_ids(TAG_TIMESTAMP, batch.timestamp.view(np.uint64))
     for tag, column in (
@@ -153,18 +159,18 @@ def _encode_columns(batch: EventBatch) -> Iterator[tuple[_Entry, bytes]]:
 
 
 def _entry(tag: int, column: EncodedColumn, count: int, form: int = FORM_BITS) -> tuple[_Entry, bytes]:
-    raw = count * _ITEM_BYTES.get(tag, 1 if tag in _VALIDITY_TAGS else 8)
+    raw = count * item_bytes(tag)
     entry = _Entry(tag, column.codec, form, column.compression, raw, len(column.stored), column.parameter)
     return entry, column.stored
 
 
 def _encode_ids(tag: int, words: U64) -> tuple[_Entry, bytes]:
-    return _entry(tag, encode_words(words, 8), len(words))
+    return _entry(tag, encode_words(words, item_bytes(tag)), len(words))
 
 
 def _encode_weight(weight: NDArray[np.float32]) -> tuple[_Entry, bytes]:
     if (whole := kernels.whole_weights(weight)) is not None:
-        return _entry(TAG_WEIGHT, encode_words(whole, 4), len(weight), FORM_WHOLE)
+        return _entry(TAG_WEIGHT, encode_words(whole, item_bytes(TAG_WEIGHT)), len(weight), FORM_WHOLE)
     if not bool(np.isfinite(weight).all()):
         raise ValueError("a weight is not finite")
     return _entry(TAG_WEIGHT, encode_words(weight.view(np.uint32).astype(np.uint64), 4), len(weight))
@@ -179,7 +185,7 @@ def _encode_optional(tag: int, column: IdColumn, count: int) -> Iterator[tuple[_
     elif bool(valid.any()):
         yield _encode_ids(tag, np.where(valid, values, np.uint64(0)))
         packed = np.packbits(valid, bitorder="little").astype(np.uint64)
-        yield _entry(tag + 1, encode_words(packed, 1), len(packed))
+        yield _entry(tag + 1, encode_words(packed, item_bytes(tag + 1)), len(packed))
 
 
 def _encode_keys(keys: tuple[NewKey, ...]) -> tuple[_Entry, bytes]:
@@ -259,10 +265,10 @@ def _decode_columns(columns: dict[int, tuple[_Entry, memoryview]], count: int) -
     if missing := [tag for tag in _REQUIRED if tag not in columns]:
         raise FormatError(f"column {missing[0]} is missing")
     return EventBatch(
-        entity_id=_words(columns[TAG_ENTITY_ID], count, 8),
-        type_id=_words(columns[TAG_TYPE_ID], count, 1).astype(np.uint8),
+        entity_id=_words(columns[TAG_ENTITY_ID], count),
+        type_id=_words(columns[TAG_TYPE_ID], count).astype(np.uint8),
         weight=_decode_weight(columns[TAG_WEIGHT], count),
-        timestamp=_words(columns[TAG_TIMESTAMP], count, 8).view(np.int64),
+        timestamp=_words(columns[TAG_TIMESTAMP], count).view(np.int64),
         user_id=_decode_optional(columns, TAG_USER_ID, count),
         session_id=_decode_optional(columns, TAG_SESSION_ID, count),
         event_id=_decode_optional(columns, TAG_EVENT_ID, count),
@@ -270,15 +276,16 @@ def _decode_columns(columns: dict[int, tuple[_Entry, memoryview]], count: int) -
     )
 
 
-def _words(column: tuple[_Entry, memoryview], count: int, item_bytes: int) -> U64:
+def _words(column: tuple[_Entry, memoryview], count: int) -> U64:
     entry, stored = column
-    if entry.raw_bytes != count * item_bytes:
-        raise FormatError(f"column {entry.tag} has {entry.raw_bytes} bytes; {count} x {item_bytes} are due")
-    return decode_words(entry.codec, entry.compression, entry.parameter, stored, count, item_bytes)
+    item = item_bytes(entry.tag)
+    if entry.raw_bytes != count * item:
+        raise FormatError(f"column {entry.tag} has {entry.raw_bytes} bytes; {count} x {item} are due")
+    return decode_words(entry.codec, entry.compression, entry.parameter, stored, count, item)
 
 
 def _decode_weight(column: tuple[_Entry, memoryview], count: int) -> NDArray[np.float32]:
-    words = _words(column, count, 4)
+    words = _words(column, count)
     if column[0].form == FORM_WHOLE:
         return kernels.weights_of_whole(words)
     weight = words.astype(np.uint32).view(np.float32)
@@ -293,10 +300,10 @@ def _decode_optional(columns: dict[int, tuple[_Entry, memoryview]], tag: int, co
         if validity is not None:
             raise FormatError(f"column {tag + 1} without column {tag}")
         return None
-    values = _words(columns[tag], count, 8)
+    values = _words(columns[tag], count)
     if validity is None:
         return IdColumn(values)
-    packed = _words(validity, (count + 7) // 8, 1).astype(np.uint8)
+    packed = _words(validity, (count + 7) // 8).astype(np.uint8)
     bits = np.unpackbits(packed, bitorder="little").view(np.bool_)
     valid = bits[:count]
     if bits[count:].any() or valid.all() or not valid.any() or values[~valid].any():

@@ -56,7 +56,7 @@ _IDENTITY = struct.Struct("<16sQHHQ")
 _OFFSET = struct.Struct("<Q")
 _HEADER_DOMAIN = b"tidal log segment 1\0"
 _SEAL_DOMAIN = b"tidal log seal 1\0"
-_NAME = re.compile(r"wal-(?:r(\d{5})-s(\d{5})-)?(\d{20})\.seg")
+_NAME = re.compile(r"wal-(?:r(\d{5})-s(\d{5})-)?(\d{20})\.seg", re.ASCII)
 _U16_MAX = (1 << 16) - 1
 
 

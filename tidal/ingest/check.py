@@ -81,54 +81,32 @@ def prepare_columns(
 
 def prepare(columns: Mapping[str, Column], rules: Rules, keys: KeyResolver, first_row: int = 0) -> Prepared:
     """Return the events of columns that were read; their first row has the number ``first_row``."""
-    for name in REQUIRED:
-        if name not in columns:
-            raise InvalidEvent("not given; every event needs one", column=name)
-    rows = _common_length(columns)
-    refusals = Refusals(first_row)
+    schema = rules.schema
     within = TimeRange.until(rules.now_ns, rules.max_future_skew_ns)
+    refusals = Refusals(first_row)
+    fields = _Fields(columns, refusals)
 
-    def typed(name: str, convert: Callable[[Column, Refusals], NDArray[Any]], default: Any) -> NDArray[Any]:
-        column = columns.get(name)
-        if column is None:
-            return np.full(rows, default)
-        if not column.is_scalar:
-            return convert(column, refusals)
-        return np.full(rows, _alone(column, convert)[0])
-
-    def typed_ids(name: str) -> Ids | None:
-        column = columns.get(name)
-        if column is None:
-            return None
-        required = name in REQUIRED
-        if not column.is_scalar:
-            return ids(column, refusals, required=required)
-        one = _alone(column, lambda column, refusals: ids(column, refusals, required=required))
-        return Ids(np.full(rows, one.values[0]), None, one.texts)
-
-    columns = {name: _empty(column) for name, column in columns.items()}
-    type_id = typed("signal", lambda column, refusals: type_ids(column, refusals, rules.schema), None)
-    entity = typed_ids("entity_id")
-    assert entity is not None
-    weight = typed("weight", weights, np.float32(1))
-    _refuse_negative(type_id, weight, columns.get("weight"), rules.schema, refusals)
-    timestamp = typed(
+    type_id = fields.array("signal", lambda column, refusals: type_ids(column, refusals, schema))
+    entity = fields.ids("entity_id", required=True)
+    weight = fields.array("weight", weights, np.float32(1))
+    _refuse_negative(type_id, weight, columns.get("weight"), schema, refusals)
+    timestamp = fields.array(
         "timestamp", lambda column, refusals: times(column, refusals, within), np.int64(rules.now_ns)
     )
-    optional = {name: typed_ids(name) for name in OPTIONAL_IDS}
+    optional = {name: fields.ids(name, required=False) for name in OPTIONAL_IDS if name in columns}
 
     refused: tuple[RefusedRow, ...] = ()
     if refusals:
         if rules.on_error == "raise":
             refusals.raise_first()
         refused = refusals.rows()
-        good = refusals.good(rows)
+        good = refusals.good(fields.rows)
         type_id, weight, timestamp = type_id[good], weight[good], timestamp[good]
         entity = _select(entity, good)
-        optional = {name: _select(column, good) if column else None for name, column in optional.items()}
+        optional = {name: _select(column, good) for name, column in optional.items()}
 
     batch = EventBatch(
-        entity_id=_resolve_entities(entity, type_id, rules.schema, keys),
+        entity_id=_resolve_entities(entity, type_id, schema, keys),
         type_id=type_id,
         weight=weight,
         timestamp=timestamp,
@@ -136,6 +114,42 @@ def prepare(columns: Mapping[str, Column], rules: Rules, keys: KeyResolver, firs
         new_keys=keys.take_new_keys(),
     )
     return Prepared(batch, refused)
+
+
+class _Fields:
+    """The columns of a batch as typed arrays of its length, what is one value for all rows spread out."""
+
+    def __init__(self, columns: Mapping[str, Column], refusals: Refusals) -> None:
+        for name in REQUIRED:
+            if name not in columns:
+                raise InvalidEvent("not given; every event needs one", column=name)
+        self.rows = _common_length(columns)
+        # NumPy makes an empty list float64, so the dtype of a column without rows says nothing.
+        nothing = np.zeros(0, np.int64)
+        self._columns = {
+            name: column if len(column) else Column(name, nothing) for name, column in columns.items()
+        }
+        self._refusals = refusals
+
+    def array(
+        self,
+        name: str,
+        convert: Callable[[Column, Refusals], NDArray[Any]],
+        default: np.generic | None = None,
+    ) -> NDArray[Any]:
+        column = self._columns.get(name)
+        if column is None:
+            return np.full(self.rows, default)
+        if column.is_scalar:
+            return np.full(self.rows, _alone(column, convert)[0])
+        return convert(column, self._refusals)
+
+    def ids(self, name: str, *, required: bool) -> Ids:
+        column = self._columns[name]
+        if not column.is_scalar:
+            return ids(column, self._refusals, required=required)
+        one = _alone(column, lambda column, refusals: ids(column, refusals, required=required))
+        return Ids(np.full(self.rows, one.values[0]), None, one.texts)
 
 
 def _common_length(columns: Mapping[str, Column]) -> int:
@@ -150,11 +164,6 @@ def _common_length(columns: Mapping[str, Column]) -> int:
                 "give columns of one length, or one value for all rows"
             )
     return rows
-
-
-def _empty(column: Column) -> Column:
-    """Return a column without rows as one of integers: NumPy makes an empty list float64."""
-    return column if len(column) else Column(column.name, np.zeros(0, np.int64))
 
 
 def _alone(column: Column, convert: Callable[[Column, Refusals], _T]) -> _T:
@@ -209,9 +218,7 @@ def _resolve_entities(entity: Ids, type_id: NDArray[np.uint8], schema: Schema, k
     return result
 
 
-def _resolve_optional(name: str, column: Ids | None, keys: KeyResolver) -> IdColumn | None:
-    if column is None:
-        return None
+def _resolve_optional(name: str, column: Ids, keys: KeyResolver) -> IdColumn | None:
     valid = column.valid
     if valid is not None:
         if not valid.any():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,6 @@ from tidal.ingest.scalars import (
     ID_RANGE,
     ID_TYPE,
     MISSING,
-    NOT_UTF8,
     TIME_MISSING,
     TIME_TYPE,
     WEIGHT_BOOL,
@@ -31,7 +30,7 @@ from tidal.ingest.scalars import (
     unit_in_ns,
     weight_of,
 )
-from tidal.schema.events import TIME_MIN_NS
+from tidal.schema.events import KEY_BYTES_MAX, TIME_MIN_NS
 from tidal.schema.spec import Schema
 
 TYPE_COUNT_MAX: Final = 256  # a type id is a byte
@@ -58,7 +57,7 @@ def ids(column: Column, refusals: Refusals, *, required: bool) -> Ids:
         column = _texts_of_objects(column, refusals, ID_MIXED)
     values, valid = column.values, column.valid
     if column.texts is not None:
-        return Ids(values, valid, _utf8(column, refusals))
+        return Ids(values, valid, _keys(column, refusals))
     if valid is not None and not valid.any():
         return Ids(np.zeros(len(values), np.uint64), valid)
     match values.dtype.kind:
@@ -216,23 +215,31 @@ def _texts_of_objects(column: Column, refusals: Refusals, otherwise: str) -> Col
     return Column(column.name, codes, column.valid, list(distinct))
 
 
-def _utf8(column: Column, refusals: Refusals) -> list[str]:
-    """Return the texts of a column, refusing the rows of those that no UTF-8 encodes."""
+def _keys(column: Column, refusals: Refusals) -> list[str]:
+    """Return the texts of a column, refusing the rows of those that are no keys."""
     texts = column.texts or []
-    if all(type(text) is str for text in texts) and _encodes("".join(texts)):  # type: ignore[arg-type]
-        return texts  # type: ignore[return-value]
-    fits = [isinstance(text, str) and _encodes(text) for text in texts]
-    bad = ~np.array(fits, np.bool_)[column.values]
-    refusals.add(_where(bad, column.valid), column.name, column.value_at, NOT_UTF8)
+    if _are_keys(texts):
+        return texts
+    reasons: dict[int, str] = {}
+    for code, text in enumerate(texts):
+        try:
+            key_of(text)
+        except Unfit as unfit:
+            reasons[code] = str(unfit)
+    bad = np.isin(column.values, list(reasons))
+    refusals.add(
+        _where(bad, column.valid), column.name, column.value_at, lambda row: reasons[int(column.values[row])]
+    )
     return [str(text) for text in texts]
 
 
-def _encodes(text: str) -> bool:
+def _are_keys(texts: list[str | bytes]) -> TypeGuard[list[str]]:
+    """Return True where it is quick to see that key_of takes every text."""
     try:
-        key_of(text)
-    except Unfit:
+        "".join(texts).encode()  # type: ignore[arg-type]  # bytes are a TypeError
+    except (TypeError, UnicodeEncodeError):
         return False
-    return True
+    return 4 * max(map(len, texts), default=0) <= KEY_BYTES_MAX
 
 
 def _days_of_calendar(values: NDArray[Any]) -> NDArray[Any]:

@@ -39,15 +39,14 @@ class KeyResolver:
             return values if rows is None else np.where(rows, values, np.uint64(0))
         used = np.zeros(len(ids.texts), np.bool_)
         used[ids.values if rows is None else ids.values[rows]] = True
-        codes = np.flatnonzero(used)
-        result = np.zeros(len(ids.values), np.uint64)
-        if not len(codes):
-            return result
+        codes = np.flatnonzero(used).tolist()
+        if not codes:
+            return np.zeros(len(ids.values), np.uint64)
         table = np.zeros(len(ids.texts), np.uint64)
         table[codes], new_keys = self._resolve_keys(kind, [ids.texts[code] for code in codes])
         for new in new_keys:
             self._add(new)
-        np.take(table, ids.values, out=result)
+        result: U64 = table[ids.values]
         if rows is not None:
             result[~rows] = 0
         return result

@@ -12,7 +12,9 @@ from tidal.schema.events import U64
 
 
 def entity_ids(source: Any, kind: str, resolve_keys: ResolveKeys) -> U64:
-    """Return the ids of a list or array of ids or keys, uint64[n]; InvalidEvent names the first that is neither."""
+    """Return the ids of a list or array of ids or keys, uint64[n]; InvalidEvent names the first that is
+    neither.
+    """
     column = read_column("ids", source)
     if not len(column):
         return column.values.astype("uint64")

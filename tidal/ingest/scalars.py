@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from tidal.schema.durations import NS_PER_SECOND, format_duration
-from tidal.schema.events import ID_MAX, TIME_MAX_NS, TIME_MIN_NS
+from tidal.schema.events import ID_MAX, KEY_BYTES_MAX, TIME_MAX_NS, TIME_MIN_NS
 
 ID_RANGE: Final = "outside 0 to 2**64 - 1"
 ID_TYPE: Final = "not an id; ids are integers, or strings as keys"
@@ -32,9 +32,11 @@ TIME_TYPE: Final = (
 TIME_MISSING: Final = "not a time (NaT)"
 MISSING: Final = "missing; every event needs one"
 NOT_UTF8: Final = "not valid UTF-8 text"
+KEY_LENGTH: Final = f"a key of more than {KEY_BYTES_MAX} bytes; shorten it or hash it"
 
 _EPOCH: Final = datetime(1970, 1, 1)
 _EPOCH_UTC: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST_YEAR, _LAST_YEAR = (np.datetime64(ns, "ns").astype("M8[Y]") for ns in (TIME_MIN_NS, TIME_MAX_NS))
 _F32: Final = struct.Struct("f")
 
 
@@ -59,7 +61,7 @@ class TimeRange:
         """Return why a time outside is refused."""
         if self.skew_ns is None or not TIME_MIN_NS <= ns <= TIME_MAX_NS:
             return (
-                f"outside {TIME_MIN_NS} to {TIME_MAX_NS} ns (the years 1823 to 2116); "
+                f"outside {TIME_MIN_NS} to {TIME_MAX_NS} ns (the years {_FIRST_YEAR} to {_LAST_YEAR}); "
                 "an integer is read as ns since the epoch"
             )
         skew = format_duration(self.skew_ns) if self.skew_ns > 0 else f"{self.skew_ns} ns"
@@ -79,7 +81,7 @@ def id_of(value: Any) -> int:
         raise Unfit(ID_FLOAT)
     if isinstance(value, str):
         raise Unfit(ID_MIXED)
-    if isinstance(value, bool):
+    if isinstance(value, bool | np.bool_):
         raise Unfit(ID_TYPE)
     try:
         number = operator.index(value)
@@ -90,13 +92,17 @@ def id_of(value: Any) -> int:
     return number
 
 
-def key_of(value: str) -> str:
-    """Return a key as a plain str that UTF-8 encodes."""
+def key_of(value: str | bytes) -> str:
+    """Return a key as a plain str of at most KEY_BYTES_MAX bytes in UTF-8. Bytes are what is not UTF-8."""
+    if isinstance(value, bytes):
+        raise Unfit(NOT_UTF8)
     text = str.__str__(value)
     try:
-        text.encode()
+        size = len(text.encode())
     except UnicodeEncodeError:  # half of a surrogate pair
         raise Unfit(NOT_UTF8) from None
+    if size > KEY_BYTES_MAX:
+        raise Unfit(KEY_LENGTH)
     return text
 
 

@@ -23,8 +23,9 @@ SHARDS_DEFAULT = 4
 class SignalLedger:
     """Decayed scores and window counts of every entity, by signal type; in memory only.
 
-    It takes checked events (EventBatch) and asks no clock: every read names its time ``at``, in ns. ``now=True``
-    promises that ``at`` is the present, so that windows are turned to it for the reads to come.
+    It takes checked events (EventBatch) and asks no clock: every read names its time ``at``, in ns.
+    ``now=True`` promises that ``at`` is the present, so that windows are turned to it for the reads to
+    come.
 
     >>> from tidal.schema import SchemaBuilder
     >>> ledger = SignalLedger(SchemaBuilder().signal("view", half_life="1d").build())
@@ -67,7 +68,9 @@ class SignalLedger:
 
     # ------------------------------------------------------------------------------ reading
 
-    def score(self, signal: str, entity_id: int, *, at: int, half_life: Duration | int | None = None) -> float:
+    def score(
+        self, signal: str, entity_id: int, *, at: int, half_life: Duration | int | None = None
+    ) -> float:
         """Return the decayed score of an entity, 0.0 where unknown. O(1)."""
         table = self.table(signal)
         return table.score(entity_id, table.signal.half_life_position(half_life), at)
@@ -109,12 +112,16 @@ class SignalLedger:
         return rates
 
     def top(self, signal: str, k: int, *, by: str = "score", at: int, now: bool = False) -> Ranking:
-        """Return the k best entities by a measure; counts and velocities of zero are left out. O(entities)."""
+        """Return the k best entities by a measure; counts and velocities of zero are left out.
+        O(entities).
+        """
         table = self.table(signal)
         return table.top(k, parse_measure(table.signal, by), at, now)
 
     def read(self, signal: str, *, at: int, now: bool = False) -> dict[str, NDArray[Any]]:
-        """Return entity_id, last_time and every measure of each entity, as columns in the table's own order."""
+        """Return entity_id, last_time and every measure of each entity, as columns in the table's own
+        order.
+        """
         table = self.table(signal)
         rows = table.records()
         columns: dict[str, NDArray[Any]] = {

@@ -1,4 +1,6 @@
-"""The state of shards as plain arrays: what a checkpoint stores and a merge adds. See Shard.save for the arrays."""
+"""The state of shards as plain arrays: what a checkpoint stores and a merge adds. See Shard.save for the
+arrays.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,10 @@ SavedShard = dict[str, NDArray[Any]]
 
 RECORD_ARRAYS: Final = ("entity_id", "last_time", "sums", "total")
 RINGS: Final = ("minute", "hour")
-ARRAYS: Final = (*RECORD_ARRAYS, *(f"{ring}_{part}" for ring in RINGS for part in ("bucket", "end", "slot", "count")))
+ARRAYS: Final = (
+    *RECORD_ARRAYS,
+    *(f"{ring}_{part}" for ring in RINGS for part in ("bucket", "end", "slot", "count")),
+)
 
 
 def reshard(saved: list[SavedShard], shard_count: int) -> list[SavedShard]:
@@ -52,7 +57,9 @@ def _join(parts: list[SavedShard]) -> SavedShard:
     joined: SavedShard = {name: np.concatenate([part[name] for part in parts]) for name in RECORD_ARRAYS}
     offsets = np.cumsum([0, *(len(part["entity_id"]) for part in parts[:-1])])
     for ring in RINGS:
-        buckets = np.concatenate([np.repeat(p[f"{ring}_bucket"], np.diff(p[f"{ring}_end"], prepend=0)) for p in parts])
+        buckets = np.concatenate(
+            [np.repeat(p[f"{ring}_bucket"], np.diff(p[f"{ring}_end"], prepend=0)) for p in parts]
+        )
         slots = np.concatenate([p[f"{ring}_slot"] + offset for p, offset in zip(parts, offsets, strict=True)])
         counts = np.concatenate([p[f"{ring}_count"] for p in parts])
         order = np.lexsort((slots, buckets))

@@ -67,14 +67,18 @@ class Table:
         return self._shard(entity_id).score(entity_id, position, at)
 
     def count(self, entity_id: int, window: str, at: int, now: bool) -> int:
-        return self._shard(entity_id).count(entity_id, _WINDOW_POSITIONS[window], self._not_before_clock(at), now)
+        return self._shard(entity_id).count(
+            entity_id, _WINDOW_POSITIONS[window], self._not_before_clock(at), now
+        )
 
     def scores(self, ids: NDArray[np.uint64], position: int, at: int) -> NDArray[np.float64]:
         return self._gather(ids, np.float64, lambda shard, part, out: shard.scores(part, position, at, out))
 
     def counts(self, ids: NDArray[np.uint64], window: str, at: int, now: bool) -> NDArray[np.uint64]:
         position, t = _WINDOW_POSITIONS[window], self._not_before_clock(at)
-        return self._gather(ids, np.uint64, lambda shard, part, out: shard.counts(part, position, t, out, now))
+        return self._gather(
+            ids, np.uint64, lambda shard, part, out: shard.counts(part, position, t, out, now)
+        )
 
     def values(self, ids: NDArray[np.uint64], measure: Measure, at: int, now: bool) -> NDArray[Any]:
         """Return a measure of each id: float64[n], or uint64[n] for counts."""
@@ -90,7 +94,9 @@ class Table:
         else:
             position, t = _WINDOW_POSITIONS[measure.window], self._not_before_clock(at)
             parts = [shard.top_counts(k, position, t, now) for shard in self.shards]
-        best = rank_best(np.concatenate([ids for ids, _ in parts]), np.concatenate([values for _, values in parts]), k)
+        best = rank_best(
+            np.concatenate([ids for ids, _ in parts]), np.concatenate([values for _, values in parts]), k
+        )
         if measure.what in (SCORE, COUNT):
             return best
         return Ranking(best.ids, best.values / WINDOW_SECONDS[measure.window])
@@ -114,7 +120,9 @@ class Table:
         return [] if self.clock is None else [shard.save(self.clock) for shard in self.shards]
 
     def merge(self, saved: list[SavedShard], clock: int) -> None:
-        """Add the state of another table of the same type over other events; into an empty one: restore it."""
+        """Add the state of another table of the same type over other events; into an empty one: restore
+        it.
+        """
         clock = self._advance(clock)
         for shard, part in zip(self.shards, reshard(saved, len(self.shards)), strict=True):
             shard.merge(part, clock)

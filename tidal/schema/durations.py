@@ -29,7 +29,9 @@ def parse_duration(value: Duration) -> int:
         unit = _UNITS[match[2]]
         ns = int(whole) * unit + (int(fraction) * unit // 10 ** len(fraction) if fraction else 0)
     else:
-        raise InvalidDuration(f'{value!r} is not a duration; write "7d", "1h", "30m", "90s", "250ms" or a timedelta')
+        raise InvalidDuration(
+            f'{value!r} is not a duration; write "7d", "1h", "30m", "90s", "250ms" or a timedelta'
+        )
     if ns <= 0:
         raise InvalidDuration(f"{value!r} is not longer than nothing; write a positive duration")
     return ns

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 U64 = NDArray[np.uint64]
 
 ID_MAX: Final = 2**64 - 1
+KEY_BYTES_MAX: Final = 1024  # of a string key in UTF-8
 TIME_MIN_NS: Final = -(2**61)  # 1896; from the landmark of one time (landmark.h) to another fits an int64
 TIME_MAX_NS: Final = 2**62 - 1  # 2116
 

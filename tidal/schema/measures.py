@@ -21,14 +21,18 @@ class Measure(NamedTuple):
 
 
 def parse_measure(signal: SignalType, name: str) -> Measure:
-    """Return the measure of a signal type that is called name: "score", "score.30d", "count.1h", "velocity.24h"."""
+    """Return the measure of a signal type that is called name: "score", "score.30d", "count.1h",
+    "velocity.24h".
+    """
     what, _, rest = name.partition(".")
     if what == SCORE:
         return Measure(signal, SCORE, position=signal.half_life_position(rest or None))
     if what in (COUNT, VELOCITY) and rest:
         signal.check_window(rest, velocity=what == VELOCITY)
         return Measure(signal, what, window=rest)
-    raise UnknownMeasure(f"{name!r} is not a measure; signal type {signal.name!r} has {', '.join(measures_of(signal))}")
+    raise UnknownMeasure(
+        f"{name!r} is not a measure; signal type {signal.name!r} has {', '.join(measures_of(signal))}"
+    )
 
 
 def parse_qualified(schema: Schema, name: str) -> Measure:

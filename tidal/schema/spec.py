@@ -45,7 +45,9 @@ class SignalType:
         elif (ns := parse_duration(half_life)) in self.half_lives:
             return self.half_lives.index(ns)
         declared = ", ".join(format_duration(h) for h in self.half_lives) or "none (permanent)"
-        raise UnknownMeasure(f"signal type {self.name!r} has no half-life {half_life!r}; declared: {declared}")
+        raise UnknownMeasure(
+            f"signal type {self.name!r} has no half-life {half_life!r}; declared: {declared}"
+        )
 
     def check_window(self, window: str, *, velocity: bool = False) -> None:
         """Raise UnknownMeasure unless the count (or velocity) over this window is kept."""
@@ -53,7 +55,9 @@ class SignalType:
             raise UnknownMeasure(f"signal type {self.name!r} was declared without velocity=True")
         if window not in self.windows and (velocity or window != ALL):
             declared = ", ".join(self.windows if velocity else (*self.windows, ALL)) or "none"
-            raise UnknownMeasure(f"signal type {self.name!r} keeps no window {window!r}; declared: {declared}")
+            raise UnknownMeasure(
+                f"signal type {self.name!r} keeps no window {window!r}; declared: {declared}"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         return {

@@ -119,9 +119,8 @@ def check_header(path: Path, data: memoryview, log: LogIdentity | None = None) -
     if log is not None and of.store_id != log.store_id:
         raise CorruptLog(path, 0, f"the segment is of store {of.store_id.hex()}, not {log.store_id.hex()}")
     if (of.region, of.shard, header.base_seq) != parse_segment_name(path.name):
-        raise CorruptLog(
-            path, 0, f"the segment is of region {of.region}, shard {of.shard}, base {header.base_seq}"
-        )
+        place = f"region {of.region}, shard {of.shard}, base {header.base_seq}"
+        raise CorruptLog(path, 0, f"the segment's header says {place}; its name does not")
     return SegmentInfo(path, header, SEGMENT_HEADER.size, header.base_seq - 1, own)
 
 

@@ -25,6 +25,7 @@ class CountedFile:
     def __init__(self, path: Path) -> None:
         self._raw = path.open("rb")
         self._size = os.fstat(self._raw.fileno()).st_size
+        self._text: IO[str] | None = None
         self.stream: IO[bytes]
         match path.suffix.lower():
             case ".gz":
@@ -35,10 +36,17 @@ class CountedFile:
             case _:
                 self.stream = self._raw
 
+    def text(self) -> IO[str]:
+        """Return the stream as text: UTF-8 with or without a byte-order mark, bad bytes as lone surrogates."""
+        self._text = io.TextIOWrapper(self.stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
+        return self._text
+
     def share(self) -> float:
         return 1.0 if self._raw.closed or not self._size else self._raw.tell() / self._size
 
     def close(self) -> None:
+        if self._text is not None:
+            self._text.close()
         self.stream.close()
         self._raw.close()
 

@@ -79,8 +79,8 @@ class CsvReader:
         return self._file.share() if self._file else 0.0
 
     def _lines(self, file: CountedFile) -> Iterator[list[str]]:
-        text = io.TextIOWrapper(file.stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
-        return csv.reader(iter(partial(text.readline, LINE_CHARS_MAX), ""), delimiter=self._delimiter)
+        read = partial(file.text().readline, LINE_CHARS_MAX)
+        return csv.reader(iter(read, ""), delimiter=self._delimiter)
 
     def _records(self, lines: Iterator[list[str]], width: int) -> Iterator[list[str] | BrokenRow]:
         with damage_named(self._path):

@@ -1,0 +1,48 @@
+# Everything a newcomer needs: `make demo` and `make test`. Each makes its own virtual environment in .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := $(wildcard _ext/*.pyx tidal/_ext/*.pxd tidal/_ext/*.h) setup.py pyproject.toml
+
+.PHONY: demo test lint bench docs clean
+
+demo: $(VENV)/built
+	$(BIN)/tidal demo
+
+test: $(VENV)/tested
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/linted
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/cython-lint _ext tidal/_ext
+	$(BIN)/mypy
+
+bench: $(VENV)/benched
+	$(BIN)/python asv_bench/table.py
+
+docs: $(VENV)/documented
+	$(BIN)/python -m pdoc -o build/docs tidal
+
+clean:
+	rm -rf $(VENV) build *.egg-info demo-out tidal/_ext/*.so
+
+$(VENV)/made:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	touch $@
+
+# The extension modules are compiled again when a source or contract of theirs changed.
+$(VENV)/built: $(VENV)/made $(SOURCES)
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+$(VENV)/tested $(VENV)/linted $(VENV)/benched $(VENV)/documented: $(VENV)/%: $(VENV)/built
+	$(BIN)/python -m pip install --quiet --group $(GROUP_$*)
+	touch $@
+
+GROUP_tested := test
+GROUP_linted := lint
+GROUP_benched := bench
+GROUP_documented := docs

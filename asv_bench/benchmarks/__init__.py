@@ -1,0 +1,1 @@
+"""Benchmarks of tidal, one file per hot part. The data is in common.py."""

@@ -1,0 +1,94 @@
+"""The public surface: complete, documented, typed, and of the version that the package says."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tidal
+from tidal import errors
+
+PYPROJECT = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())
+CLASSES = [name for name in tidal.__all__ if inspect.isclass(getattr(tidal, name))]
+FUNCTIONS = [name for name in tidal.__all__ if inspect.isfunction(getattr(tidal, name))]
+METHODS = [
+    f"{name}.{method}"
+    for name in CLASSES
+    if not issubclass(getattr(tidal, name), Exception)
+    for method, value in vars(getattr(tidal, name)).items()
+    if not method.startswith("_") and (inspect.isfunction(value) or isinstance(value, property))
+]
+
+# Errors that no caller of the library can meet: of file formats, which readers name a place for, and of commands.
+INTERNAL_ERRORS = {"FormatError", "UsageError", "UnreadableInput"}
+
+
+def resolve(dotted: str) -> Any:
+    first, *rest = dotted.split(".")
+    value = getattr(tidal, first)
+    for name in rest:
+        value = vars(value)[name]
+    return value.fget if isinstance(value, property) else value
+
+
+def test_all_names_exist_once_and_in_order() -> None:
+    assert tidal.__all__ == sorted(set(tidal.__all__))
+    assert [name for name in tidal.__all__ if not hasattr(tidal, name)] == []
+
+
+def test_the_version_is_the_distribution_s() -> None:
+    assert tidal.__version__ == PYPROJECT["project"]["version"]
+
+
+def test_every_error_is_public() -> None:
+    declared = {name for name, value in vars(errors).items() if inspect.isclass(value) and value.__module__ == errors.__name__}
+    assert declared - INTERNAL_ERRORS - set(tidal.__all__) == set()
+
+
+@pytest.mark.parametrize("name", [name for name, value in vars(errors).items() if inspect.isclass(value)
+                                  and value.__module__ == errors.__name__])  # fmt: skip
+def test_errors_are_one_tree(name: str) -> None:
+    error = getattr(errors, name)
+    assert issubclass(error, tidal.TidalError)
+    assert error.__doc__
+
+
+@pytest.mark.parametrize("name", [*CLASSES, *FUNCTIONS])
+def test_public_names_have_docstrings(name: str) -> None:
+    doc = inspect.getdoc(getattr(tidal, name)) or ""
+    assert re.match(r"[A-Z`].*[.:]", doc.split("\n\n")[0].replace("\n", " ")), f"{name}: {doc[:60]!r}"
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_public_methods_are_documented_and_typed(name: str) -> None:
+    method = resolve(name)
+    assert inspect.getdoc(method), f"{name} has no docstring"
+    signature = inspect.signature(method)
+    assert signature.return_annotation is not inspect.Signature.empty
+    untyped = [p.name for p in signature.parameters.values() if p.name != "self" and p.annotation is p.empty]
+    assert untyped == []
+
+
+# What a docstring must say for the value to be usable: its unit, dtype or shape.
+UNITS = {
+    "signal": "sequence", "ingest": "row", "flush": "sequence", "checkpoint": "sequence", "now": "ns",
+    "score": "half_life", "scores": "float64[n]", "count": "bucket", "counts": "uint64[n]",
+    "velocity": "events a second", "velocities": "float64[n]", "top": "best first", "rank": "best first",
+    "read": "uint64", "records": "structured arrays", "last_seq": "sequence", "durable_seq": "sequence",
+    "stats": "counters", "key_of": "None",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "unit"), UNITS.items())
+def test_methods_name_their_units(method: str, unit: str) -> None:
+    assert unit in (inspect.getdoc(resolve(f"TidalDb.{method}")) or "")
+
+
+def test_the_class_names_the_errors_of_every_read() -> None:
+    doc = inspect.getdoc(tidal.TidalDb) or ""
+    assert "UnknownSignalType" in doc and "UnknownMeasure" in doc

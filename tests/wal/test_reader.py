@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tidal.errors import CorruptLog, MissingSegment
+from tidal.format.segment import SEAL
+from tidal.schema.events import EventBatch, IdColumn, NewKey
+from tidal.wal import read_batches
+
+FIRST_TIME = 1_700_000_000_000_000_000
+
+
+@pytest.fixture(params=[1, 1_000, 1 << 20], ids=["batch per segment", "few", "one segment"])
+def filled(log, request):
+    """Batches of 3 events, sequences 1 to 30, each of another type, over one or more segments."""
+    writer = log.writer(segment_bytes=request.param)
+    for number in range(10):
+        writer.append(log.batch(3, 3 * number + 1, type_id=number))
+    writer.close()
+    return log
+
+
+def test_every_range_of_sequences(filled) -> None:
+    for after in range(31):
+        for until in (None, *range(after, 31)):
+            expected = list(range(after + 1, (30 if until is None else until) + 1))
+            assert filled.events(after_seq=after, until_seq=until) == expected
+
+
+def test_batches_come_with_their_first_sequence(filled) -> None:
+    batches = read_batches(filled.fs, filled.directory, after_seq=4, until_seq=11)
+    assert [(first, len(batch)) for first, batch in batches] == [(5, 2), (7, 3), (10, 2)]
+
+
+def test_batches_outside_the_times_are_left_out(filled) -> None:
+    def time(seq: int) -> int:
+        return FIRST_TIME + 1000 * seq
+
+    assert filled.events(since=time(9), until=time(10)) == [7, 8, 9]
+    assert filled.events(since=time(28)) == [28, 29, 30]
+    assert filled.events(until=time(1)) == []
+    assert filled.events(until=time(1) + 1) == [1, 2, 3]
+
+
+def test_batches_of_other_types_are_left_out(filled) -> None:
+    assert filled.events(types={2, 7}) == [7, 8, 9, 22, 23, 24]
+    assert filled.events(types=()) == []
+    assert filled.events(types=[255]) == []
+
+
+def test_promised_events_that_are_not_there_are_an_error(filled) -> None:
+    with pytest.raises(MissingSegment) as caught:
+        filled.events(until_seq=31)
+    assert (caught.value.first, caught.value.last) == (31, 31)
+
+
+def test_all_columns_come_back_cut_to_the_range(log) -> None:
+    rows = np.arange(4)
+    batch = EventBatch(
+        rows.astype(np.uint64), rows.astype(np.uint8), rows.astype(np.float32), rows,
+        IdColumn(np.array([1, 0, 3, 0], np.uint64), np.array([True, False, True, False])),
+        IdColumn(rows.astype(np.uint64)), None, (NewKey("user", 9, "näme"),),
+    )  # fmt: skip
+    writer = log.writer()
+    writer.append(batch)
+    ((first, read),) = read_batches(log.fs, log.directory, after_seq=1, until_seq=3)
+    assert first == 2
+    assert read.entity_id.tolist() == [1, 2]
+    assert read.user_id.values.tolist() == [0, 3]
+    assert read.user_id.valid.tolist() == [False, True]
+    assert read.session_id.values.tolist() == [1, 2]
+    assert read.event_id is None
+    assert read.new_keys == batch.new_keys
+
+
+def test_an_empty_log_has_no_batches(log) -> None:
+    assert log.events() == []
+    with pytest.raises(MissingSegment):
+        log.events(until_seq=1)
+
+
+def test_a_reader_follows_a_log_that_grows(log) -> None:
+    writer = log.writer(segment_bytes=600)
+    writer.append(log.batch(2, 1))
+    writer.append(log.batch(2, 3))
+    stream = read_batches(log.fs, log.directory, until_seq=4)
+    assert next(stream)[0] == 1
+    for first in range(5, 25, 2):
+        writer.append(log.batch(2, first))
+    assert [first for first, _ in stream] == [3]
+    assert log.events() == list(range(1, 25))
+    assert len(log.paths) > 2
+
+
+def test_the_tail_ends_the_stream_quietly_unless_it_was_promised(log) -> None:
+    log.filled([2, 3])
+    path = log.paths[0]
+    path.write_bytes(path.read_bytes()[: -SEAL.size - 1])
+    assert log.events() == [1, 2]
+    assert log.events(until_seq=2) == [1, 2]
+    with pytest.raises(CorruptLog):
+        log.events(until_seq=3)
+
+
+def test_a_segment_that_is_being_made_is_the_end(log) -> None:
+    log.filled([2])
+    (log.directory / "wal-00000000000000000003.seg").write_bytes(b"")
+    assert log.events() == [1, 2]
+    with pytest.raises(MissingSegment):
+        log.events(until_seq=3)
+
+
+def test_damage_is_never_passed_over(filled) -> None:
+    whole = {path: path.read_bytes() for path in filled.paths}
+    for path in filled.paths[:-1] or filled.paths:
+        data = bytearray(whole[path])
+        data[250] ^= 1
+        path.write_bytes(data)
+        with pytest.raises(CorruptLog) as caught:
+            filled.events(until_seq=30)
+        assert caught.value.path == path
+        path.write_bytes(whole[path])
+
+
+def test_a_gap_is_an_error(log) -> None:
+    log.filled([2] * 4, segment_bytes=1)
+    log.paths[1].unlink()
+    for after in (0, 1, 2, 3):
+        with pytest.raises(MissingSegment) as caught:
+            log.events(after_seq=after)
+        assert (caught.value.first, caught.value.last) == (max(3, after + 1), 4)
+    assert log.events(after_seq=4) == [5, 6, 7, 8]
+
+
+def test_skipped_segments_are_not_read_whole(log) -> None:
+    log.filled([2] * 4, segment_bytes=1)
+    path = log.paths[0]
+    data = bytearray(path.read_bytes())
+    data[250] ^= 1
+    path.write_bytes(data)
+    assert log.events(since=FIRST_TIME + 3000) == [3, 4, 5, 6, 7, 8]
+    with pytest.raises(CorruptLog):
+        log.events()

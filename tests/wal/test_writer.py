@@ -1,0 +1,410 @@
+from __future__ import annotations
+
+import errno
+import os
+import random
+import signal
+import sys
+import threading
+
+import pytest
+
+from tidal import durable
+from tidal.errors import NoSpace, StorageError, StoreClosed, StorePoisoned
+from tidal.wal import active, segments
+from tidal.wal.writer import _Task
+
+NO_SPACE = NoSpace(errno.ENOSPC, "write")
+IO_ERROR = StorageError(errno.EIO, "fault")
+
+
+def test_sequences_count_events_from_one(log) -> None:
+    writer = log.writer()
+    assert writer.append(log.batch(3, 1)) == (1, 3)
+    assert writer.append(log.batch(1, 4)) == (4, 4)
+    assert writer.last_seq == 4
+    assert log.events() == [1, 2, 3, 4]  # in the kernel on return, under every policy
+
+
+def test_appending_alone_makes_nothing_durable(log) -> None:
+    writer = log.writer()
+    writer.append(log.batch(3, 1))
+    assert writer.durable_seq == 0
+    assert writer.flush() == writer.durable_seq == 3
+
+
+@pytest.mark.parametrize(("sync", "durable"), [("group", 2), ("always", 2), ("interval:1h", 0), ("os", 0)])
+def test_commit_waits_as_the_policy_says(log, sync: str, durable: int) -> None:
+    writer = log.writer(sync)
+    writer.commit(writer.append(log.batch(2, 1))[1])
+    assert writer.durable_seq == durable
+
+
+def test_waiting_for_what_is_not_there_is_an_error(log) -> None:
+    writer = log.writer()
+    writer.append(log.batch(2, 1))
+    with pytest.raises(ValueError, match="sequence 3"):
+        writer.wait_durable(3)
+
+
+def test_an_interval_syncs_by_itself(log) -> None:
+    synced = threading.Event()
+    writer = log.writer("interval:1ms")
+    original = writer._note_durable
+
+    def note(info) -> None:
+        original(info)
+        if info.last_seq == 2:
+            synced.set()
+
+    writer._note_durable = note
+    writer.append(log.batch(2, 1))
+    assert synced.wait(timeout=60)
+    assert writer.durable_seq == 2
+
+
+def test_the_steps_are_in_the_order_that_durability_needs(log, faulty) -> None:
+    writer = log.writer(segment_bytes=1)  # each batch fills a segment
+    for first in (1, 2):
+        writer.append(log.batch(1, first))
+    writer.close()
+    one, two = (path.name for path in log.paths)
+    folder = log.directory.name
+    assert faulty.calls == [
+        ("create", one), ("append", one), ("sync", one), ("sync_dir", folder),
+        ("append", one),
+        ("sync", one), ("sync", one), ("append", one), ("sync", one),
+        ("create", two), ("append", two), ("sync", two), ("sync_dir", folder),
+        ("append", two),
+        ("sync", two), ("append", two), ("sync", two),
+    ]  # fmt: skip
+
+
+def test_one_sync_serves_all_who_wait(log) -> None:
+    writer = log.writer("group")
+    writer.append(log.batch(1, 1))
+    gate = threading.Lock()
+    first_sync = threading.Event()
+    segment = writer._chain[1]
+    original = segment.sync
+
+    def slow_sync() -> None:
+        first_sync.set()
+        with gate:
+            original()
+
+    segment.sync = slow_sync
+    gate.acquire()
+    threads = [threading.Thread(target=writer.wait_durable, args=(1,))]
+    threads[0].start()
+    first_sync.wait()
+    for seq in range(2, 10):  # appended and waited for while the first sync runs
+        writer.append(log.batch(1, seq))
+        threads.append(threading.Thread(target=writer.wait_durable, args=(seq,)))
+        threads[-1].start()
+    while writer._jobs.qsize() < 8:
+        first_sync.wait()
+    gate.release()
+    for thread in threads:
+        thread.join()
+    assert writer.durable_seq == 9
+    assert writer.sync_count == 2
+
+
+def test_threads_share_one_log(log) -> None:
+    writer = log.writer("group", segment_bytes=3_000)
+    ranges: list[tuple[int, int]] = []
+
+    def run(size: int) -> None:
+        for _ in range(20):
+            written = writer.append(log.batch(size, 10_000 * size))
+            writer.commit(written[1])
+            assert writer.durable_seq >= written[1]
+            ranges.append(written)
+
+    threads = [threading.Thread(target=run, args=(size,)) for size in (1, 2, 3, 4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    writer.close()
+    numbers = sorted(seq for first, last in ranges for seq in range(first, last + 1))
+    assert numbers == list(range(1, 201))
+    scan = log.scan()
+    assert (scan.last_seq, scan.head_hash) == (200, writer.head_hash)
+    assert scan.segments == writer.segments
+    assert len(scan.segments) > 1
+    assert writer.bytes_written == sum(path.stat().st_size for path in log.paths)
+
+
+def test_a_writer_continues_the_log_in_a_new_segment(log) -> None:
+    first = log.filled([2, 3])
+    before = log.paths[0].read_bytes()
+    second = log.filled([4], next_seq=first.last_seq + 1, previous_hash=first.head_hash)
+    assert log.events() == list(range(1, 10))
+    assert log.paths[0].read_bytes() == before
+    assert log.scan().head_hash == second.head_hash
+
+
+def test_a_writer_that_writes_nothing_leaves_nothing(log) -> None:
+    log.writer().close()
+    assert log.paths == []
+
+
+def test_an_existing_file_is_never_written_over(log) -> None:
+    log.filled([2])
+    before = log.paths[0].read_bytes()
+    with pytest.raises(StorageError):
+        log.writer().append(log.batch(1, 1))
+    assert log.paths[0].read_bytes() == before
+
+
+# ------------------------------------------------------------------------------------ faults
+
+
+@pytest.mark.parametrize("short", [0, 100])
+def test_a_full_disk_loses_nothing_and_passes(log, faulty, short: int) -> None:
+    writer = log.writer()
+    writer.append(log.batch(2, 1))
+    faulty.errors["append"], faulty.short = NO_SPACE, short
+    with pytest.raises(NoSpace):
+        writer.append(log.batch(2, 3))
+    assert writer.last_seq == 2
+    assert writer.append(log.batch(1, 3)) == (3, 3)
+    writer.close()
+    assert log.events() == [1, 2, 3]
+
+
+def test_a_full_disk_at_a_new_segment_passes(log, faulty) -> None:
+    writer = log.writer()
+    faulty.errors["append"], faulty.short = NO_SPACE, 50
+    with pytest.raises(NoSpace):
+        writer.append(log.batch(1, 1))
+    assert log.paths == []
+    assert writer.append(log.batch(1, 1)) == (1, 1)
+
+
+def test_a_full_disk_at_the_seal_passes(log, faulty) -> None:
+    writer = log.writer(segment_bytes=1)
+    writer.append(log.batch(1, 1))
+    faulty.errors["append"], faulty.short = NO_SPACE, 50
+    with pytest.raises(NoSpace):
+        writer.append(log.batch(1, 2))
+    assert writer.append(log.batch(1, 2)) == (2, 2)
+    writer.close()
+    assert log.events() == [1, 2]
+
+
+def test_no_file_can_be_made(log, faulty) -> None:
+    writer = log.writer()
+    faulty.errors["create"] = StorageError(errno.EMFILE, "open")
+    with pytest.raises(StorageError) as caught:
+        writer.append(log.batch(1, 1))
+    assert not isinstance(caught.value, StorePoisoned)
+    assert writer.append(log.batch(1, 1)) == (1, 1)
+
+
+@pytest.mark.parametrize("error", [IO_ERROR, NO_SPACE])
+@pytest.mark.parametrize("call", ["sync", "sync_dir"])
+def test_a_failed_sync_of_a_new_segment_is_final(log, faulty, call: str, error: StorageError) -> None:
+    writer = log.writer()
+    faulty.errors[call] = error
+    assert_poisoned(log, writer, lambda: writer.append(log.batch(1, 1)), error)
+
+
+@pytest.mark.parametrize("error", [IO_ERROR, NO_SPACE])
+def test_a_failed_sync_is_final(log, faulty, error: StorageError) -> None:
+    writer = log.writer("group")
+    writer.commit(writer.append(log.batch(2, 1))[1])
+    writer.append(log.batch(1, 3))
+    faulty.errors["sync"] = error
+    assert_poisoned(log, writer, writer.flush, error)
+    assert writer.durable_seq == 2
+    writer.wait_durable(2)  # what was durable still is
+
+
+def test_a_failed_background_sync_is_final(log, faulty) -> None:
+    writer = log.writer("interval:1ms")
+    failed = threading.Event()
+    original = writer._fail
+    writer._fail = lambda error: (original(error), failed.set())[0]
+    writer.append(log.batch(1, 1))
+    writer.flush()
+    writer._chain[1]._fail = writer._fail
+    faulty.errors["sync"] = IO_ERROR
+    writer.append(log.batch(1, 2))
+    assert failed.wait(timeout=60)
+    assert_poisoned(log, writer, lambda: writer.append(log.batch(1, 3)), IO_ERROR)
+
+
+def test_a_failed_write_is_final(log, faulty) -> None:
+    writer = log.writer()
+    writer.append(log.batch(1, 1))
+    faulty.errors["append"], faulty.short = IO_ERROR, 10
+    assert_poisoned(log, writer, lambda: writer.append(log.batch(1, 2)), IO_ERROR)
+
+
+def test_a_failed_truncation_is_final(log, faulty) -> None:
+    writer = log.writer()
+    writer.append(log.batch(1, 1))
+    faulty.errors |= {"append": NO_SPACE, "truncate": IO_ERROR}
+    assert_poisoned(log, writer, lambda: writer.append(log.batch(1, 2)), IO_ERROR)
+
+
+def test_a_bug_in_the_keeper_is_final(log) -> None:
+    def broken_clock() -> int:
+        if threading.current_thread() is not threading.main_thread():
+            raise ZeroDivisionError
+        return 0
+
+    writer = log.writer(wall_clock=broken_clock)
+    with pytest.raises(StorePoisoned, match="ZeroDivisionError"):
+        writer.append(log.batch(1, 1))
+    with pytest.raises(StorePoisoned):
+        writer.flush()
+
+
+def assert_poisoned(log, writer, call, cause: StorageError) -> None:
+    """The call fails, all later ones fail with the same cause, and nothing touches a file any more."""
+    with pytest.raises(StorePoisoned) as caught:
+        call()
+    assert caught.value.__cause__ is cause
+    calls = list(log.fs.calls)
+    for later in (lambda: writer.append(log.batch(1, 9)), writer.flush, writer.close):
+        with pytest.raises(StorePoisoned) as caught:
+            later()
+        assert caught.value.__cause__ is cause
+    assert log.fs.calls == calls
+    assert writer.error is not None
+
+
+# ------------------------------------------------------------------------------------ interruptions
+
+
+@pytest.mark.parametrize(("moment", "kept"), [("errors", False), ("late_errors", True)])
+@pytest.mark.parametrize("short", [0, 100])
+def test_an_interrupted_append_is_in_the_log_or_not(log, faulty, moment: str, kept: bool, short: int) -> None:
+    writer = log.writer()
+    writer.append(log.batch(2, 1))
+    getattr(faulty, moment)["append"] = KeyboardInterrupt()
+    faulty.short = short
+    with pytest.raises(KeyboardInterrupt):
+        writer.append(log.batch(2, 3))
+    expected = 4 if kept else 2
+    assert writer.settle() == expected
+    assert writer.append(log.batch(1, expected + 1)) == (expected + 1, expected + 1)
+    writer.close()
+    assert log.events() == list(range(1, expected + 2))
+    assert log.scan().head_hash == writer.head_hash
+
+
+def test_an_interrupt_at_any_line_of_a_write_reuses_no_sequence(log) -> None:
+    sources = {active.__file__, segments.__file__, durable.__file__}
+    writer = log.writer()
+    writer.append(log.batch(1, 1))
+    target, struck = 0, True
+    while struck:
+        target += 1
+        left, struck = target, False
+
+        def trace(frame, event, argument):
+            nonlocal left, struck
+            if frame.f_code.co_filename not in sources:
+                return None
+            if event == "line":
+                left -= 1
+                if left == 0:
+                    struck = True
+                    raise KeyboardInterrupt
+            return trace
+
+        first = writer.last_seq + 1
+        sys.settrace(trace)
+        try:
+            writer.append(log.batch(1, first))
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.settrace(None)
+        assert writer.settle() in (first - 1, first)
+        assert log.events() == list(range(1, writer.last_seq + 1))
+    assert target > 20
+    writer.close()
+    assert log.scan().last_seq == writer.last_seq
+
+
+def test_a_storm_of_signals_reuses_no_sequence(log) -> None:
+    writer = log.writer("group", segment_bytes=20_000)
+    storm = threading.Event()
+    main = threading.main_thread().ident
+
+    def strike() -> None:
+        pauses = random.Random(3)
+        while not storm.wait(pauses.uniform(0, 0.004)):
+            signal.pthread_kill(main, signal.SIGINT)
+
+    acknowledged, struck = [], 0
+    thread = threading.Thread(target=strike)
+    thread.start()
+    while struck < 200:
+        try:
+            written = writer.append(log.batch(1, writer.settle() + 1))
+            writer.commit(written[1])
+            acknowledged.append(written[0])
+        except KeyboardInterrupt:
+            struck += 1
+    while thread.is_alive():
+        try:
+            storm.set()
+            thread.join()
+        except KeyboardInterrupt:
+            pass
+    writer.close()
+    assert log.events() == list(range(1, writer.last_seq + 1))
+    assert len(set(acknowledged)) == len(acknowledged)
+    assert log.scan().last_seq == writer.last_seq
+
+
+# ------------------------------------------------------------------------------------ the end
+
+
+def test_a_closed_log_refuses(log) -> None:
+    writer = log.filled([1])
+    writer.close()  # again: nothing
+    for call in (lambda: writer.append(log.batch(1, 2)), writer.flush, writer.settle):
+        with pytest.raises(StoreClosed):
+            call()
+    assert writer.last_seq == writer.durable_seq == 1
+
+
+def test_a_failed_first_write_leaves_no_empty_segment_behind(log) -> None:
+    writer = log.writer()
+    with pytest.raises(ValueError, match="split it"):
+        writer.append(log.batch(0, 1))
+    writer._ask(_Task.ROLL, None)
+    assert len(log.paths) == 1
+    writer.close()
+    assert log.paths == []
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_child_cannot_write(log) -> None:
+    writer = log.writer()
+    writer.append(log.batch(1, 1))
+    child = os.fork()
+    if child == 0:
+        try:
+            writer.append(log.batch(1, 2))
+        except StoreClosed:
+            writer.close()
+            os._exit(7)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    assert writer.append(log.batch(1, 2)) == (2, 2)
+
+
+@pytest.mark.parametrize("options", [{"segment_bytes": 0}, {"segment_bytes": 1 << 40}, {"next_seq": 0}])
+def test_impossible_options_are_refused(log, options: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match=r"segment_bytes|next_seq"):
+        log.writer(**options)
