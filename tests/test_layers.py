@@ -158,3 +158,28 @@ def test_importing_tidal_imports_no_optional_dependency() -> None:
     foreign = {name for name in more if name.split(".")[0] not in {*sys.stdlib_module_names, "tidal"}}
     assert {name for name in foreign if not name.startswith("_cython_")} == set()
     assert {part_of(name) for name in more if name.startswith("tidal.")} & {"cli", "demo", "testing"} == set()
+
+
+# ------------------------------------------------------------------------------------ the tree
+
+
+def tree() -> Iterator[str]:
+    """The files that the drawing of the tree names."""
+    drawing = ARCHITECTURE.split("\n## The tree\n", 1)[1].split("```text\n", 1)[1].split("```", 1)[0]
+    folders: list[str] = []
+    for line in drawing.splitlines():
+        depth = (len(line) - len(line.lstrip())) // 4
+        name, *description = line.split(maxsplit=1)
+        del folders[depth:]
+        if name.endswith("/"):
+            folders.append(name)
+        else:
+            assert description, f"{name} has no description"
+            yield "".join(folders) + name
+
+
+def test_the_tree_is_as_drawn() -> None:
+    drawn = list(tree())
+    there = [*(ROOT / "_ext").glob("*.pyx"), *PACKAGE.rglob("*.py"), *PACKAGE.rglob("*.h")]
+    assert set(drawn) == {str(path.relative_to(ROOT)) for path in there}
+    assert len(drawn) == len(set(drawn))

@@ -306,6 +306,33 @@ def test_a_newer_segment_is_refused_untouched(chained, number: int) -> None:
     assert path.read_bytes() == before
 
 
+def test_every_changed_byte_of_a_finished_segment_is_seen(chained) -> None:
+    path = chained.paths[1]
+    whole = bytearray(path.read_bytes())
+    for offset in range(len(whole)):
+        whole[offset] ^= 0x10
+        path.write_bytes(whole)
+        with pytest.raises(CorruptLog) as caught:
+            chained.scan()
+        assert caught.value.path == path
+        whole[offset] ^= 0x10
+
+
+def test_the_last_segment_is_read_from_the_device(chained, monkeypatch) -> None:
+    dropped = []
+    open_read = chained.fs.open_read
+
+    def opened(path: Path):
+        file = open_read(path)
+        drop = file.drop_cache
+        file.drop_cache = lambda: (dropped.append(path), drop())
+        return file
+
+    monkeypatch.setattr(chained.fs, "open_read", opened)
+    chained.scan()
+    assert dropped == [chained.paths[-1]]
+
+
 def test_a_read_error_is_not_the_end_of_the_log(unsealed, monkeypatch) -> None:
     def fail(path: Path):
         raise StorageError(errno.EIO, "read")

@@ -4,8 +4,10 @@ import errno
 import os
 import random
 import signal
+import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -387,19 +389,44 @@ def test_a_failed_first_write_leaves_no_empty_segment_behind(log) -> None:
     assert log.paths == []
 
 
+def test_a_program_that_forgets_to_close_ends_and_loses_nothing(log) -> None:
+    program = """
+import sys, time
+from pathlib import Path
+import numpy as np
+from tidal.durable import OsFileSystem
+from tidal.format.segment import NO_HASH, LogIdentity
+from tidal.schema.events import EventBatch
+from tidal.wal import LogWriter, SyncPolicy
+
+writer = LogWriter(OsFileSystem(), Path(sys.argv[1]), identity=LogIdentity(bytes(range(16)), 1), next_seq=1,
+                   previous_hash=NO_HASH, sync=SyncPolicy("os"), wall_clock=time.time_ns,
+                   monotonic=time.monotonic)
+one = np.ones(1, np.uint64)
+writer.append(EventBatch(one, one.astype(np.uint8), one.astype(np.float32), one.view(np.int64)))
+"""
+    subprocess.run(
+        [sys.executable, "-c", program, str(log.directory)],
+        check=True, timeout=60, cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    scan = log.scan()
+    assert (scan.last_seq, scan.needs_repair) == (1, False)
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_forked_child_cannot_write(log) -> None:
     writer = log.writer()
     writer.append(log.batch(1, 1))
-    child = os.fork()
-    if child == 0:
-        try:
-            writer.append(log.batch(1, 2))
-        except StoreClosed:
-            writer.close()
-            os._exit(7)
-        os._exit(1)
+    with writer._lock:  # as another thread might hold it
+        child = os.fork()
+        if child == 0:
+            try:
+                writer.append(log.batch(1, 2))
+            except StoreClosed:
+                writer.close()
+                os._exit(7)
+            os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
     assert writer.append(log.batch(1, 2)) == (2, 2)
 

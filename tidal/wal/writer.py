@@ -161,6 +161,7 @@ class LogWriter:
         StorePoisoned and StoreClosed. An interruption leaves all of the batch in the log, or nothing:
         settle() tells.
         """
+        self._check_process()
         encoded = encode_payload(batch, self._wall_clock())
         while True:
             with self._lock:
@@ -201,6 +202,7 @@ class LogWriter:
 
     def settle(self) -> int:
         """Return the last sequence in the log, after finishing or undoing an interrupted append."""
+        self._check_process()
         with self._lock:
             self._check_usable()
             self._settled()
@@ -227,9 +229,12 @@ class LogWriter:
             active.settle()
         return active
 
-    def _check_usable(self) -> None:
+    def _check_process(self) -> None:
+        # Before the lock is taken: a thread that the child does not have may have held it at the fork.
         if os.getpid() != self._process:
             raise StoreClosed("the log is of the parent of this forked process; open the store anew here")
+
+    def _check_usable(self) -> None:
         if self._closed:
             raise StoreClosed("the log is closed")
         if self._poison is not None:
@@ -246,6 +251,7 @@ class LogWriter:
 
     def _ask(self, task: _Task, seen: ActiveSegment | None = None) -> None:
         job = _Job(task, seen)
+        self._check_process()
         with self._lock:  # so that close() comes before the job and refuses it, or after
             self._check_usable()
             self._jobs.put(job)

@@ -1,0 +1,166 @@
+"""The compiled shard, at its edges: what the property tests of the ledger cannot reach or would not notice."""
+
+from __future__ import annotations
+
+import math
+import sys
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tidal._ext.shard import RECORD_BYTES, RECORD_DTYPE, Shard, check_columns, shard_of, shards_of
+
+HOUR = 3600 * 10**9
+DAY = 24 * HOUR
+GOLDEN_SHARDS = [2, 8, 5, 1, 6, 15, 1]  # a store's checkpoints depend on it
+
+
+def ingest(shard: Shard, ids: list[int], times: list[int], weights: list[float] | None = None) -> None:
+    shard.ingest(
+        np.array(ids, np.uint64),
+        np.array(weights or [1.0] * len(ids), np.float32),
+        np.array(times, np.int64),
+        max([*times, shard.clock if shard.clock is not None else times[0]]),
+    )
+
+
+def test_the_record_is_one_cache_line() -> None:
+    assert RECORD_BYTES == RECORD_DTYPE.itemsize == 64
+    assert {name: RECORD_DTYPE.fields[name][1] for name in RECORD_DTYPE.names or ()} == {
+        "entity_id": 0, "last_time": 8, "sums": 16, "total": 40, "windows": 48, "running": 60,
+    }  # fmt: skip
+    shard = Shard([DAY], True, True, True)
+    ingest(shard, [5, 6], [0, 1])
+    records = shard.records()
+    assert records.__array_interface__["data"][0] % 64 == 0
+    assert not records.flags.writeable
+
+
+def test_powers_of_two_are_exact() -> None:
+    shard = Shard([DAY], False, False, False)
+    ingest(shard, [1], [1_700_000_000 * 10**9 + 123_456_789])
+    start = shard.clock
+    assert start is not None
+    assert [shard.score(1, 0, start + n * DAY) for n in (0, 1, 2, 10, 1000, 1074, 1080)] == [
+        1.0, 0.5, 0.25, 2.0**-10, 2.0**-1000, 2.0**-1074, 0.0,
+    ]  # fmt: skip
+
+
+@given(st.integers(1_000_000, 100 * 365 * DAY), st.integers(0, 2**61))
+def test_decay_is_within_three_ulp_of_libm(half_life: int, age: int) -> None:
+    shard = Shard([half_life], False, False, False)
+    ingest(shard, [1], [0])
+    exponent = -age / half_life
+    want = 2.0**exponent if exponent > -1000 else 0.0
+    got = shard.score(1, 0, age)
+    # The exponent itself is a rounded number in the comparison: its error grows with its size.
+    assert math.isclose(got, want, rel_tol=3 * sys.float_info.epsilon * max(1.0, -exponent), abs_tol=1e-300)
+
+
+@given(st.lists(st.integers(0, 2**64 - 1), max_size=50), st.integers(1, 256))
+def test_every_id_has_one_shard(ids: list[int], count: int) -> None:
+    shards = shards_of(np.array(ids, np.uint64), count)
+    assert shards.tolist() == [shard_of(i, count) for i in ids]
+    assert all(shard < count for shard in shards.tolist())
+
+
+def test_shards_are_the_same_for_ever() -> None:
+    ids = np.array([0, 1, 2, 42, 2**32, 2**63, 2**64 - 1], np.uint64)
+    assert shards_of(ids, 16).tolist() == GOLDEN_SHARDS
+    with pytest.raises(ValueError, match="1 to 256"):
+        shards_of(ids, 257)
+
+
+def test_shards_are_even() -> None:
+    for ids in (np.arange(100_000), np.arange(100_000) << 20, np.arange(100_000) * 2654435761):
+        sizes = np.bincount(shards_of(ids.astype(np.uint64), 16), minlength=16)
+        assert sizes.min() > 0.9 * 100_000 / 16
+
+
+def test_window_counts_stop_at_their_limit_and_say_so() -> None:
+    """Four billion events in a week: the record holds no more, so it counts what it left out."""
+    shard = Shard([], False, False, True)
+    hour = 500_000
+    saved = {
+        "entity_id": np.array([7], np.uint64),
+        "last_time": np.array([hour * HOUR], np.int64),
+        "sums": np.zeros((1, 3)),
+        "total": np.array([2**32 - 2], np.uint64),
+        "minute_bucket": np.zeros(0, np.int64),
+        "minute_end": np.zeros(0, np.int64),
+        "minute_slot": np.zeros(0, np.uint32),
+        "minute_count": np.zeros(0, np.uint32),
+        "hour_bucket": np.array([hour], np.int64),
+        "hour_end": np.array([1], np.int64),
+        "hour_slot": np.array([0], np.uint32),
+        "hour_count": np.array([2**32 - 2], np.uint32),
+    }
+    shard.merge(saved, hour * HOUR)
+    ingest(shard, [7] * 3, [hour * HOUR] * 3)
+    assert shard.count(7, 2, hour * HOUR) == 2**32 - 1
+    assert shard.count(7, 3, hour * HOUR) == 2**32 + 1
+    assert shard.stats()["saturated"] == 2
+    # What was left out never entered a column, so the count falls to zero and not below.
+    assert shard.count(7, 2, (hour + 168) * HOUR) == 0
+    ingest(shard, [8], [(hour + 168) * HOUR])
+    assert shard.count(7, 2, (hour + 168) * HOUR) == 0
+
+
+def test_columns_of_several_lengths_are_refused() -> None:
+    shard = Shard([DAY], True, False, False)
+    with pytest.raises(ValueError, match="lengths"):
+        shard.ingest(np.zeros(2, np.uint64), np.zeros(1, np.float32), np.zeros(2, np.int64), 0)
+    with pytest.raises(ValueError, match="lengths"):
+        shard.scores(np.zeros(2, np.uint64), 0, 0, np.zeros(1))
+    with pytest.raises(ValueError, match="half-lives"):
+        Shard([1, 2, 3, 4], False, False, False)
+    with pytest.raises(ValueError, match="negative"):
+        shard.top_scores(-1, 0, 0)
+    assert shard.clock is None and len(shard) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("hour_slot", np.array([9], np.uint32)),
+        ("hour_end", np.array([2], np.int64)),
+        ("hour_count", np.zeros(0, np.uint32)),
+        ("total", np.zeros(0, np.uint64)),
+        ("last_time", np.array([10**18], np.int64)),
+    ],
+)
+def test_state_that_does_not_add_up_is_refused(name: str, value: np.ndarray) -> None:
+    good = Shard([DAY], False, True, False)
+    ingest(good, [1], [5 * HOUR])
+    saved = good.save(5 * HOUR)
+    check_columns(saved, "hour", 1)
+    target = Shard([DAY], False, True, False)
+    with pytest.raises(ValueError):
+        target.merge(saved | {name: value}, 5 * HOUR)
+    assert len(target) == 0
+
+
+def test_points_are_read_while_a_batch_is_applied() -> None:
+    """Readers never see a record between two of its fields: count and sum rise together."""
+    shard = Shard([], True, True, True)
+    n = 400_000
+    ids, stop = np.zeros(n, np.uint64), threading.Event()
+    torn: list[tuple[float, int, float]] = []
+
+    def read() -> None:
+        while not stop.is_set():
+            low, count, high = shard.score(0, 0, 0), shard.count(0, 3, 0), shard.score(0, 0, 0)
+            if not low <= count <= high:
+                torn.append((low, count, high))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    for _ in range(3):
+        shard.ingest(ids, np.ones(n, np.float32), np.zeros(n, np.int64), 0)
+    stop.set()
+    reader.join()
+    assert torn == []
+    assert shard.count(0, 3, 0) == 3 * n

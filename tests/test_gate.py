@@ -1,0 +1,61 @@
+"""The gate: a closer sees nobody inside, and everybody gets through in the end."""
+
+from __future__ import annotations
+
+import threading
+
+from tidal.gate import Gate
+
+
+def test_a_closer_is_alone() -> None:
+    gate, inside, seen = Gate(), [0], []
+    count = threading.Lock()
+
+    def worker() -> None:
+        for _ in range(300):
+            with gate.passing():
+                with count:
+                    inside[0] += 1
+                with count:
+                    inside[0] -= 1
+
+    def closer() -> None:
+        for _ in range(50):
+            with gate.closed():
+                seen.append(inside[0])
+
+    threads = [threading.Thread(target=target) for target in (worker, worker, closer, closer)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seen == [0] * 100
+
+
+def test_many_pass_at_once() -> None:
+    gate, both = Gate(), threading.Barrier(2, timeout=30)
+
+    def worker() -> None:
+        with gate.passing():
+            both.wait()  # breaks unless the other is inside too
+
+    threads = [threading.Thread(target=worker) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not both.broken
+
+
+def test_an_error_inside_leaves_the_gate_open() -> None:
+    gate = Gate()
+    for enter in (gate.passing, gate.closed):
+        try:
+            with enter():
+                raise RuntimeError
+        except RuntimeError:
+            pass
+    with gate.closed():
+        pass
+    with gate.passing():
+        pass

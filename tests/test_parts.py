@@ -1,0 +1,53 @@
+"""Cutting batches for the log: all events in order, each key with its first use, no part too large."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import tidal.parts
+from tidal.format.payload import EVENTS_PER_BATCH_MAX
+from tidal.parts import log_parts
+from tidal.schema import EventBatch, IdColumn, NewKey
+
+
+def batch(ids: list[int], users: list[int] | None = None, keys: tuple[NewKey, ...] = ()) -> EventBatch:
+    n = len(ids)
+    return EventBatch(
+        np.array(ids, np.uint64),
+        np.zeros(n, np.uint8),
+        np.ones(n, np.float32),
+        np.arange(n, dtype=np.int64),
+        user_id=None if users is None else IdColumn(np.array(users, np.uint64)),
+        new_keys=keys,
+    )
+
+
+def test_a_small_batch_is_one_part() -> None:
+    given = batch([1, 2, 3])
+    assert [part is given for part in log_parts(given)] == [True]
+    assert list(log_parts(batch([]))) == []
+
+
+def test_a_large_one_is_cut_in_order() -> None:
+    given = batch(list(range(EVENTS_PER_BATCH_MAX * 2 + 5)))
+    parts = list(log_parts(given))
+    assert [len(part) for part in parts] == [EVENTS_PER_BATCH_MAX, EVENTS_PER_BATCH_MAX, 5]
+    assert np.concatenate([part.entity_id for part in parts]).tolist() == given.entity_id.tolist()
+
+
+def test_each_key_goes_with_its_first_use() -> None:
+    n = EVENTS_PER_BATCH_MAX
+    late, early, user = NewKey("item", 9, "late"), NewKey("item", 1, "early"), NewKey("user", 5, "user")
+    parts = list(log_parts(batch([1] * n + [9, 1], [4] * n + [5, 5], (late, early, user))))
+    assert [part.new_keys for part in parts] == [(early,), (late, user)]
+
+
+def test_a_part_never_holds_more_keys_than_a_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tidal.parts, "KEYS_BYTES_MAX", 200)
+    keys = tuple(NewKey("item", i, f"key {i:020}") for i in range(40))
+    parts = list(log_parts(batch(list(range(40)), keys=keys)))
+    assert len(parts) == 8
+    assert all(len(part.new_keys) == 5 for part in parts)
+    assert [key for part in parts for key in part.new_keys] == list(keys)
+    assert [i for part in parts for i in part.entity_id.tolist()] == list(range(40))

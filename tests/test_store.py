@@ -1,0 +1,122 @@
+"""The directory of a store: made so that a crash leaves none, and refused when it is not what it says."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from tidal.durable import OsFileSystem
+from tidal.errors import CorruptStore, FormatTooNew, StorageError
+from tidal.schema import SchemaBuilder
+from tidal.store import StorePaths, create_store, evolve_schema, load_store, store_exists
+
+SCHEMA = SchemaBuilder().signal("view", half_life="7d").build()
+STORE_ID = bytes(range(16))
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> StorePaths:
+    return StorePaths(tmp_path / "store")
+
+
+def test_what_is_made_is_read_back(paths: StorePaths) -> None:
+    fs = OsFileSystem()
+    assert not store_exists(fs, paths)
+    made = create_store(fs, paths, SCHEMA, STORE_ID)
+    assert store_exists(fs, paths)
+    assert load_store(fs, paths) == made
+    assert sorted(p.name for p in paths.base.iterdir()) == [
+        "archive", "cache", "checkpoints", "creators", "exports", "items", "schema.json", "store.json", "users", "wal",
+    ]  # fmt: skip
+    assert all(p.stat().st_mode & 0o077 == 0 for p in paths.base.iterdir())
+
+
+class Crash(Exception):
+    pass
+
+
+class CrashingFileSystem(OsFileSystem):
+    """Raises Crash at the n-th rename."""
+
+    def __init__(self, renames: int) -> None:
+        self.left = renames
+
+    def rename(self, source: Path, target: Path) -> None:
+        if self.left == 0:
+            raise Crash
+        self.left -= 1
+        super().rename(source, target)
+
+
+@pytest.mark.parametrize("renames", [0, 1])
+def test_a_crash_on_the_way_leaves_no_store_and_no_obstacle(paths: StorePaths, renames: int) -> None:
+    with pytest.raises(Crash):
+        create_store(CrashingFileSystem(renames), paths, SCHEMA, STORE_ID)
+    fs = OsFileSystem()
+    assert not store_exists(fs, paths)
+    create_store(fs, paths, SCHEMA, STORE_ID)
+    assert load_store(fs, paths).schema == SCHEMA
+
+
+@pytest.mark.parametrize("leftover", ["wal/wal-00000000000000000001.seg", "checkpoints/x.ckpt", "entities.sqlite"])
+def test_files_without_an_identity_are_never_taken_for_nothing(paths: StorePaths, leftover: str) -> None:
+    fs = OsFileSystem()
+    create_store(fs, paths, SCHEMA, STORE_ID)
+    paths.identity.unlink()
+    assert not store_exists(fs, paths)
+    (paths.base / leftover).write_bytes(b"")
+    with pytest.raises(CorruptStore, match="restore"):
+        store_exists(fs, paths)
+
+
+def test_any_flipped_bit_of_the_small_files_is_noticed(paths: StorePaths) -> None:
+    fs = OsFileSystem()
+    made = create_store(fs, paths, SCHEMA, STORE_ID)
+    for path in (paths.identity, paths.schema):
+        good = path.read_bytes()
+        unnoticed = []
+        for bit in range(len(good) * 8):
+            bad = bytearray(good)
+            bad[bit // 8] ^= 1 << bit % 8
+            path.write_bytes(bad)
+            try:
+                if load_store(fs, paths) != made:
+                    unnoticed.append(bit)
+            except (CorruptStore, FormatTooNew):
+                pass
+        path.write_bytes(good)
+        assert unnoticed == []
+
+
+def test_a_newer_format_is_refused_untouched(paths: StorePaths) -> None:
+    fs = OsFileSystem()
+    create_store(fs, paths, SCHEMA, STORE_ID)
+    body = json.loads(paths.identity.read_bytes()) | {"format": 2}
+    paths.identity.write_text(json.dumps(body))
+    with pytest.raises(FormatTooNew, match="format 2"):
+        load_store(fs, paths)
+
+
+def test_a_grown_schema_is_saved(paths: StorePaths) -> None:
+    fs = OsFileSystem()
+    made = create_store(fs, paths, SCHEMA, STORE_ID)
+    grown = SchemaBuilder().signal("view", half_life="7d").signal("like").build()
+    assert evolve_schema(fs, paths, made, grown) == load_store(fs, paths)
+    assert load_store(fs, paths).schema.names == ("view", "like")
+
+
+def test_links_and_folders_are_not_files_of_a_store(paths: StorePaths) -> None:
+    fs = OsFileSystem()
+    create_store(fs, paths, SCHEMA, STORE_ID)
+    elsewhere = paths.base / "elsewhere.json"
+    os.rename(paths.identity, elsewhere)
+    paths.identity.symlink_to(elsewhere)
+    with pytest.raises((CorruptStore, StorageError)):
+        load_store(fs, paths)
+    paths.identity.unlink()
+    os.link(elsewhere, paths.identity)
+    with pytest.raises(CorruptStore, match="one name"):
+        load_store(fs, paths)
