@@ -12,13 +12,15 @@ its table. So each C struct owns what it points to by itself, through ``private_
 import numpy as np
 
 cimport cython
+from cpython.array cimport array as PyArray, clone
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from cpython.bytes cimport PyBytes_AS_STRING
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
-from cpython.pycapsule cimport PyCapsule_GetPointer, PyCapsule_New
+from cpython.pycapsule cimport PyCapsule_Destructor, PyCapsule_GetPointer, PyCapsule_New
 from cpython.ref cimport Py_DECREF, Py_INCREF
+from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 from libc.errno cimport ENOMEM
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 
 cdef extern from "Python.h":
@@ -37,23 +39,27 @@ cdef bytes BITS = b"b"
 cdef bytes TEXT = b"U"  # with 64-bit offsets
 cdef bytes TIME = b"tsn:UTC"
 
+cdef PyArray OFFSETS = PyArray("q")  # the kind of array that text offsets are
+
 cdef const void *NO_VALIDITY[1]  # the one buffer of a table, whose rows are all there
 NO_VALIDITY[0] = NULL
 
 
 def export_stream(columns, times=()):
-    """Return a capsule "arrow_array_stream": the columns as one batch. ``times`` names int64 columns of ns UTC.
+    """Return a capsule "arrow_array_stream": the columns as one batch.
 
-    ``columns`` maps names to one-dimensional arrays: integers, float32, float64, bool (packed into bits, a copy),
-    or str and None as objects (encoded, a copy). An array that is strided, unaligned or of foreign byte order is
-    copied too. Raises TypeError for another dtype and ValueError for columns of different lengths.
+    ``columns`` maps names to one-dimensional arrays: integers, float32, float64, bool (packed into bits,
+    a copy), or str and None as objects (encoded, a copy). An array that is strided, unaligned or of foreign
+    byte order is copied too. ``times`` names int64 columns that are ns since the epoch, UTC.
+
+    Raises TypeError for another dtype or object, ValueError for columns of different lengths.
     """
     cdef Export export = Export.__new__(Export)
     cdef ArrowArrayStream *stream
     export.columns = tuple([_column(name, values, name in times) for name, values in columns.items()])
     export.row_count = _row_count(export.columns)
     stream = <ArrowArrayStream *>PyMem_RawCalloc(1, sizeof(ArrowArrayStream))
-    capsule = _capsule(stream, "arrow_array_stream")
+    capsule = _capsule(stream, "arrow_array_stream", destroy_stream)
     stream.get_schema = get_schema
     stream.get_next = get_next
     stream.get_last_error = get_last_error
@@ -63,10 +69,10 @@ def export_stream(columns, times=()):
 
 
 def export_schema(columns, times=()):
-    """Return a capsule "arrow_schema": the names and types that export_stream() of the same columns has."""
+    """Return a capsule "arrow_schema": the names and types that export_stream() gives the columns."""
     cdef tuple fields = tuple([_field(name, values.dtype, name in times) for name, values in columns.items()])
     cdef ArrowSchema *schema = <ArrowSchema *>PyMem_RawCalloc(1, sizeof(ArrowSchema))
-    capsule = _capsule(schema, "arrow_schema")
+    capsule = _capsule(schema, "arrow_schema", destroy_schema)
     if fill_schema(fields, schema) != 0:
         raise MemoryError
     return capsule
@@ -92,7 +98,7 @@ cdef class Column:
         for i in range(BUFFERS_MAX):
             PyBuffer_Release(&self.views[i])  # of one never taken: nothing
 
-    cdef _hold(self, tuple buffers):
+    cdef _hold(self, buffers):
         """Take the buffers; None is a validity buffer that says nothing."""
         for buffer in buffers:
             if buffer is not None:
@@ -128,7 +134,7 @@ cdef Column _field(str name, object dtype, bint is_time):
     elif kind in NUMBERS:
         column.format = NUMBERS[kind]
     else:
-        raise TypeError(f"column {name!r}: {dtype} has no Arrow type here; convert it to a number, bool or str")
+        raise TypeError(f"column {name!r}: {dtype} is not exported; make it a number, bool or str")
     return column
 
 
@@ -138,9 +144,8 @@ cdef Column _column(str name, object values, bint is_time):
         raise ValueError(f"column {name!r}: {values.ndim} dimensions, a column has one")
     column.row_count = len(values)
     if column.format == TEXT:
-        valid, offsets, data = _encode(name, values.tolist())
-        column.null_count = column.row_count - np.count_nonzero(valid)
-        column._hold((np.packbits(valid, bitorder="little") if column.null_count else None, offsets, data))
+        column.null_count, *buffers = _encode(name, values.tolist())
+        column._hold(buffers)
     elif column.format == BITS:
         column._hold((None, np.packbits(values, bitorder="little")))
     else:
@@ -149,23 +154,36 @@ cdef Column _column(str name, object values, bint is_time):
 
 
 cdef tuple _encode(str name, list texts):
-    """Return which rows are there, where each begins and the last ends, and their UTF-8."""
-    cdef Py_ssize_t row
-    cdef list pieces = [b""] * len(texts)
-    valid = np.ones(len(texts), "?")
-    for row, text in enumerate(texts):
+    """Return how many are None, then the buffers: validity, offsets, UTF-8."""
+    cdef Py_ssize_t row, size, count = len(texts)
+    cdef PyArray offsets = clone(OFFSETS, count + 1, zero=True)
+    cdef int64_t *starts = <int64_t *>offsets.data.as_longlongs
+    cdef list missing = []
+    for row in range(count):
+        text = texts[row]
+        size = 0
         if text is None:
-            valid[row] = False
-            continue
-        if not isinstance(text, str):
+            missing.append(row)
+        elif isinstance(text, str):
+            try:
+                PyUnicode_AsUTF8AndSize(text, &size)
+            except UnicodeEncodeError as error:
+                raise ValueError(f"column {name!r}, row {row}: {text!r} is not valid Unicode") from error
+        else:
             raise TypeError(f"column {name!r}, row {row}: {text!r} is neither str nor None")
-        try:
-            pieces[row] = text.encode()
-        except UnicodeEncodeError as error:
-            raise ValueError(f"column {name!r}, row {row}: {text!r} is not valid Unicode") from error
-    offsets = np.zeros(len(texts) + 1, "i8")
-    np.cumsum([len(piece) for piece in pieces], out=offsets[1:])
-    return valid, offsets, b"".join(pieces)
+        starts[row + 1] = starts[row] + size
+    cdef bytes data = PyBytes_FromStringAndSize(NULL, starts[count])
+    cdef char *data_out = PyBytes_AS_STRING(data)
+    cdef const char *text_data
+    for row in range(count):
+        if texts[row] is not None:
+            text_data = PyUnicode_AsUTF8AndSize(texts[row], NULL)
+            memcpy(data_out + starts[row], text_data, starts[row + 1] - starts[row])
+    if not missing:
+        return 0, None, offsets, data
+    valid = np.ones(count, "?")
+    valid[missing] = False
+    return len(missing), np.packbits(valid, bitorder="little"), offsets, data
 
 
 cdef int64_t _row_count(tuple columns) except -1:
@@ -198,19 +216,19 @@ cdef void give_back(void *owner) noexcept nogil:
             Py_DECREF(<object>owner)
 
 
-cdef object _capsule(void *struct_block, const char *name):
+cdef object _capsule(void *block, const char *name, PyCapsule_Destructor destroy):
     """Return a capsule that owns a zeroed struct; NULL is a failed allocation of it."""
-    if struct_block == NULL:
+    if block == NULL:
         raise MemoryError
     try:
-        return PyCapsule_New(struct_block, name, destroy_stream if name[6] == c"a" else destroy_schema)
+        return PyCapsule_New(block, name, destroy)
     except BaseException:
-        PyMem_RawFree(struct_block)
+        PyMem_RawFree(block)
         raise
 
 
 cdef void destroy_stream(object capsule) noexcept:
-    # A consumer that took the stream has left a struct without release.
+    # A consumer that took the stream has left a struct without a release.
     cdef ArrowArrayStream *stream = <ArrowArrayStream *>PyCapsule_GetPointer(capsule, "arrow_array_stream")
     if stream.release != NULL:
         stream.release(stream)
@@ -222,3 +240,128 @@ cdef void destroy_schema(object capsule) noexcept:
     if schema.release != NULL:
         schema.release(schema)
     PyMem_RawFree(schema)
+
+
+# ------------------------------------------------------------------------------------ streams
+
+
+cdef int get_schema(ArrowArrayStream *stream, ArrowSchema *schema_out) noexcept nogil:
+    with gil:
+        return fill_schema((<Export>stream.private_data).columns, schema_out)
+
+
+cdef int get_next(ArrowArrayStream *stream, ArrowArray *array_out) noexcept nogil:
+    with gil:
+        return send(<Export>stream.private_data, array_out)
+
+
+cdef int send(Export export, ArrowArray *array_out) noexcept:
+    """Fill the batch the first time, then the empty struct that is the end; return an errno or 0."""
+    memset(array_out, 0, sizeof(ArrowArray))
+    if export.is_sent:
+        return 0
+    cdef int status = fill_array(export, array_out)
+    export.is_sent = status == 0
+    return status
+
+
+cdef const char *get_last_error(ArrowArrayStream *stream) noexcept nogil:
+    return NULL  # the only failure is ENOMEM, which says it all
+
+
+cdef void release_stream(ArrowArrayStream *stream) noexcept nogil:
+    give_back(stream.private_data)
+    stream.release = NULL
+
+
+# ------------------------------------------------------------------------------------ schemas
+
+
+cdef int fill_schema(tuple fields, ArrowSchema *schema_out) noexcept:
+    """Fill the type of a table; return an errno or 0."""
+    cdef Py_ssize_t i, count = len(fields)
+    cdef ArrowSchema **children = <ArrowSchema **>PyMem_RawCalloc(
+        count, sizeof(ArrowSchema *) + sizeof(ArrowSchema)
+    )
+    cdef ArrowSchema *child = <ArrowSchema *>(children + count)
+    cdef Column field
+    memset(schema_out, 0, sizeof(ArrowSchema))
+    if children == NULL:
+        return ENOMEM
+    for i in range(count):
+        field = <Column>fields[i]
+        child.format = PyBytes_AS_STRING(field.format)
+        child.name = PyBytes_AS_STRING(field.name)
+        child.flags = NULLABLE
+        child.private_data = lend(field)
+        child.release = release_column_schema
+        children[i] = child
+        child += 1
+    schema_out.format = b"+s"
+    schema_out.name = b""
+    schema_out.n_children = count
+    schema_out.children = children
+    schema_out.private_data = children
+    schema_out.release = release_table_schema
+    return 0
+
+
+cdef void release_column_schema(ArrowSchema *schema) noexcept nogil:
+    give_back(schema.private_data)
+    schema.release = NULL
+
+
+cdef void release_table_schema(ArrowSchema *schema) noexcept nogil:
+    cdef int64_t i
+    for i in range(schema.n_children):
+        if schema.children[i].release != NULL:  # not moved out by the consumer
+            schema.children[i].release(schema.children[i])
+    PyMem_RawFree(schema.private_data)
+    schema.release = NULL
+
+
+# ------------------------------------------------------------------------------------ arrays
+
+
+cdef int fill_array(Export export, ArrowArray *array_out) noexcept:
+    """Fill a zeroed table; return an errno or 0."""
+    cdef Py_ssize_t i, count = len(export.columns)
+    cdef ArrowArray **children = <ArrowArray **>PyMem_RawCalloc(
+        count, sizeof(ArrowArray *) + sizeof(ArrowArray)
+    )
+    cdef ArrowArray *child = <ArrowArray *>(children + count)
+    cdef Column column
+    if children == NULL:
+        return ENOMEM
+    for i in range(count):
+        column = <Column>export.columns[i]
+        child.length = column.row_count
+        child.null_count = column.null_count
+        child.n_buffers = column.buffer_count
+        child.buffers = column.buffers
+        child.private_data = lend(column)
+        child.release = release_column
+        children[i] = child
+        child += 1
+    array_out.length = export.row_count
+    array_out.n_buffers = 1
+    array_out.buffers = NO_VALIDITY
+    array_out.n_children = count
+    array_out.children = children
+    array_out.private_data = children
+    array_out.release = release_table
+    return 0
+
+
+cdef void release_column(ArrowArray *array) noexcept nogil:
+    give_back(array.private_data)
+    array.release = NULL
+
+
+cdef void release_table(ArrowArray *array) noexcept nogil:
+    cdef int64_t i
+    for i in range(array.n_children):
+        if array.children[i].release != NULL:
+            array.children[i].release(array.children[i])
+    PyMem_RawFree(array.private_data)
+    array.release = NULL

@@ -169,7 +169,7 @@ def measure(const uint64_t[::1] words):
     _check_planes(-1, words.shape[0], 1)
     with nogil:
         measure_words(&words[0], words.shape[0], &spread)
-    sampled = max(1, spread.sampled)
+    sampled = spread.sampled or 1  # a single word has no neighbour to sample
     return spread.value_or, spread.delta_or, spread.value_bits / sampled, spread.delta_bits / sampled
 
 

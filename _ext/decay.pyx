@@ -17,7 +17,7 @@ from tidal._ext.layout cimport (
     HotRecord, add_term, add_terms, landmark_of, move_sum, prefetch, read_sum,
 )
 from tidal._ext.windows cimport (
-    Shift, add_late, advance_clock, shift_of_all, shift_of_slot, shift_to, windows_reserve,
+    Shift, add_late, advance_clock, floor_divide, shift_of_all, shift_of_slot, shift_to, windows_reserve,
 )
 
 cdef enum:
@@ -201,3 +201,9 @@ cdef void open_reading(const ShardState *state, int window, int64_t t, Reading *
 
 cdef void close_reading(Reading *reading) noexcept nogil:
     free(reading.shifts)
+
+
+cdef bint turns(const ShardState *state, int64_t t) noexcept nogil:
+    """Whether time t lies in another fine bucket than the running counts."""
+    return (state.windows.started and state.windows.fine_ns != 0
+            and floor_divide(t, state.windows.fine_ns) != state.windows.rolled)

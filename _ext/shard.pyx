@@ -10,11 +10,11 @@ import numpy as np
 from tidal._ext.arena cimport arena_close, arena_ensure, arena_open
 from tidal._ext.best cimport Best, close_best, offer, open_best
 from tidal._ext.decay cimport (
-    CHUNK, SUMS_MAX, Events, Reading, ShardState, add_to_sums, close_reading, count_at, find_or_insert,
-    find_slot, ingest_chunk, open_reading, reading_of, score_of,
+    SUMS_MAX, Reading, ShardState, add_to_sums, close_reading, find_or_insert, open_reading, reading_of,
+    score_of, turns,
 )
-from tidal._ext.index cimport NOT_FOUND, index_close, index_ensure, index_open, mix
-from tidal._ext.layout cimport HotRecord, acquire, decay_of, prefetch, unlock
+from tidal._ext.index cimport index_close, index_ensure, index_open
+from tidal._ext.layout cimport HotRecord, acquire, decay_of, unlock
 from tidal._ext.windows cimport (
     Column, advance_clock, column_append, column_compact, floor_divide, hour_column, hour_of, minute_column,
     roll_to, seal_running, windows_close, windows_open,
@@ -26,31 +26,6 @@ RECORD_DTYPE = np.dtype([
     ("windows", "<u4", 3), ("running", "<u4"),
 ])
 assert RECORD_DTYPE.itemsize == RECORD_BYTES
-
-
-cdef inline unsigned char shard_index(uint64_t entity_id, uint32_t shard_count) noexcept nogil:
-    return <unsigned char>(<uint64_t><uint32_t>mix(entity_id) * shard_count >> 32)
-
-
-def shards_of(const uint64_t[::1] entity_ids, uint32_t shard_count):
-    """Return the shard of each id, uint8[n]: the same on every machine and in every version.
-
-    The low half of the hash; the index within a shard uses the high half.
-    """
-    shards = np.empty(entity_ids.shape[0], np.uint8)
-    cdef unsigned char[::1] out = shards
-    cdef Py_ssize_t i
-    if not 1 <= shard_count <= 256:
-        raise ValueError(f"shard_count is {shard_count}; it must be 1 to 256")
-    with nogil:
-        for i in range(entity_ids.shape[0]):
-            out[i] = shard_index(entity_ids[i], shard_count)
-    return shards
-
-
-def shard_of(uint64_t entity_id, uint32_t shard_count):
-    """Return the shard of one id."""
-    return shard_index(entity_id, shard_count)
 
 
 cdef class RecordView:
@@ -71,11 +46,9 @@ cdef class RecordView:
 cdef class Shard:
     """Live state of the entities of one shard and signal type.
 
-    Every method takes the lock for itself. Arrays must be contiguous and of the dtype named; times are ns.
-    A MemoryError out of ingest() leaves a batch half applied: the caller must not go on with this shard.
+    Every method takes the lock for itself; times are ns. Events come in, and single entities are read,
+    through the ShardSet.
     """
-
-    cdef ShardState *state
 
     def __cinit__(self, half_lives, bint hour, bint day, bint week):
         cdef int j
@@ -96,44 +69,6 @@ cdef class Shard:
             arena_close(&self.state.arena)
             free(self.state)
 
-    # -------------------------------------------------------------------------------------- writing
-
-    def ingest(
-        self, const uint64_t[::1] entity_ids, const float[::1] weights, const int64_t[::1] times,
-        int64_t clock,
-    ):
-        """Apply events in order. ``clock`` is the newest time of the signal type, these events included."""
-        cdef Py_ssize_t count = entity_ids.shape[0], start = 0, size
-        cdef Events events
-        cdef int failed = 0
-        if weights.shape[0] != count or times.shape[0] != count:
-            raise ValueError("columns of different lengths")
-        if count == 0:
-            return
-        with nogil:
-            while start < count and not failed:
-                size = min(<Py_ssize_t>CHUNK, count - start)
-                events.entity_ids = &entity_ids[start]
-                events.weights = &weights[start]
-                events.times = &times[start]
-                acquire(&self.state.lock)
-                failed = ingest_chunk(self.state, events, size, clock)
-                unlock(&self.state.lock)
-                start += size
-        if failed:
-            raise MemoryError("no memory to apply events")
-
-    def add(self, uint64_t entity_id, float weight, int64_t t, int64_t clock):
-        """Apply one event."""
-        cdef Events events
-        cdef int failed
-        events.entity_ids, events.weights, events.times = &entity_id, &weight, &t
-        acquire(&self.state.lock)
-        failed = ingest_chunk(self.state, events, 1, clock)
-        unlock(&self.state.lock)
-        if failed:
-            raise MemoryError("no memory to apply an event")
-
     def roll(self, int64_t t):
         """Make the running counts those of time t (not before the clock), so that reads at t are one load."""
         cdef int failed
@@ -144,84 +79,7 @@ cdef class Shard:
         if failed:
             raise MemoryError("no memory to turn a window")
 
-    cdef bint _turns(self, int64_t t) noexcept:
-        return (self.state.windows.started and self.state.windows.fine_ns
-                and floor_divide(t, self.state.windows.fine_ns) != self.state.windows.rolled)
-
     # -------------------------------------------------------------------------------------- reading
-
-    def score(self, uint64_t entity_id, int position, int64_t t):
-        """Return the decayed score at time t, float; 0.0 for an unknown entity."""
-        cdef HotRecord row
-        cdef uint32_t slot
-        acquire(&self.state.lock)
-        slot = find_slot(self.state, entity_id)
-        if slot != NOT_FOUND:
-            row = self.state.arena.rows[slot]
-        unlock(&self.state.lock)
-        return score_of(self.state, &row, position, t) if slot != NOT_FOUND else 0.0
-
-    def scores(self, const uint64_t[::1] entity_ids, int position, int64_t t, double[::1] out):
-        """Write the score of each id to out, float64[n]."""
-        cdef Py_ssize_t i, count = entity_ids.shape[0], start, stop
-        cdef uint32_t[64] slots
-        if out.shape[0] != count:
-            raise ValueError("columns of different lengths")
-        with nogil:
-            start = 0
-            while start < count:
-                stop = min(start + 64, count)
-                acquire(&self.state.lock)
-                for i in range(start, stop):
-                    slots[i - start] = find_slot(self.state, entity_ids[i])
-                    if slots[i - start] != NOT_FOUND:
-                        prefetch(&self.state.arena.rows[slots[i - start]])
-                for i in range(start, stop):
-                    out[i] = 0.0
-                    if slots[i - start] != NOT_FOUND:
-                        out[i] = score_of(self.state, &self.state.arena.rows[slots[i - start]], position, t)
-                unlock(&self.state.lock)
-                start = stop
-
-    def count(self, uint64_t entity_id, int window, int64_t t, bint roll=False):
-        """Return the events in window 0, 1, 2 (1h, 24h, 7d) at time t, or 3: of all time; int.
-
-        ``roll``: t is now, so that turning the windows to it first will serve the next reads too.
-        """
-        cdef HotRecord row
-        cdef uint32_t slot
-        cdef uint64_t total = 0
-        if roll and self._turns(t):
-            self.roll(t)
-        acquire(&self.state.lock)
-        slot = find_slot(self.state, entity_id)
-        if slot != NOT_FOUND:
-            row = self.state.arena.rows[slot]
-            total = count_at(self.state, &row, slot, window, t)
-        unlock(&self.state.lock)
-        return total
-
-    def counts(
-        self, const uint64_t[::1] entity_ids, int window, int64_t t, uint64_t[::1] out, bint roll=False
-    ):
-        """Write the count of each id to out, uint64[n]."""
-        cdef Py_ssize_t i, count = entity_ids.shape[0]
-        cdef uint32_t slot
-        cdef Reading reading
-        if out.shape[0] != count:
-            raise ValueError("columns of different lengths")
-        if roll and self._turns(t):
-            self.roll(t)
-        with nogil:
-            acquire(&self.state.lock)
-            open_reading(self.state, window, t, &reading)
-            for i in range(count):
-                slot = find_slot(self.state, entity_ids[i]) if not reading.failed else NOT_FOUND
-                out[i] = 0 if slot == NOT_FOUND else reading_of(self.state, slot, &reading)
-            unlock(&self.state.lock)
-            close_reading(&reading)
-        if reading.failed:
-            raise MemoryError("no memory to read windows at another time")
 
     def top_scores(self, Py_ssize_t k, int position, int64_t t):
         """Return the ids (uint64) and scores (float64) of the k best entities, best first."""
@@ -242,7 +100,7 @@ cdef class Shard:
         cdef uint32_t slot
         cdef uint64_t count
         cdef Reading reading
-        if roll and self._turns(t):
+        if roll and turns(self.state, t):
             self.roll(t)
         open_best(&best, k, self.state.arena.count)
         with nogil:
@@ -267,20 +125,6 @@ cdef class Shard:
         those of the bucket that the shard was last rolled to.
         """
         return np.frombuffer(RecordView(self), RECORD_DTYPE)
-
-    def slots(self, const uint64_t[::1] entity_ids):
-        """Return the row of each id in records(), int64[n]; -1 where unknown."""
-        found = np.empty(entity_ids.shape[0], np.int64)
-        cdef int64_t[::1] out = found
-        cdef Py_ssize_t i
-        cdef uint32_t slot
-        with nogil:
-            acquire(&self.state.lock)
-            for i in range(entity_ids.shape[0]):
-                slot = find_slot(self.state, entity_ids[i])
-                out[i] = -1 if slot == NOT_FOUND else <int64_t>slot
-            unlock(&self.state.lock)
-        return found
 
     def __len__(self):
         return self.state.arena.count
@@ -332,41 +176,11 @@ cdef class Shard:
             saved = {
                 name: np.ascontiguousarray(rows[name]) for name in ("entity_id", "last_time", "sums", "total")
             }
-            self._save_columns(saved, "minute")
-            self._save_columns(saved, "hour")
+            save_columns(self.state, saved, "minute")
+            save_columns(self.state, saved, "hour")
         finally:
             unlock(&self.state.lock)
         return saved
-
-    cdef _save_columns(self, dict saved, str ring):
-        cdef int64_t newest, bucket, span
-        cdef bint minutes = ring == "minute"
-        cdef Column *column
-        cdef const unsigned char[::1] raw
-        buckets, ends, entries = [], [], []
-        end = 0
-        if self.state.windows.started and self.state.windows.fine_ns:
-            newest = floor_divide(self.state.windows.clock, self.state.windows.fine_ns)
-            span = 60 if self.state.windows.keeps[0] else 0
-            if not minutes:
-                newest, span = hour_of(&self.state.windows, newest), self.state.windows.hours_kept
-            for bucket in range(newest - span + 1, newest + 1):
-                column = (minute_column(&self.state.windows, bucket) if minutes
-                          else hour_column(&self.state.windows, bucket))
-                if column.count == 0:
-                    continue
-                if column_compact(column, self.state.arena.count):
-                    raise MemoryError("no memory to save window columns")
-                raw = <const unsigned char[:column.count * sizeof(uint64_t)]><unsigned char *>column.entries
-                entries.append(np.array(raw).view(np.uint32).reshape(-1, 2))
-                end += column.count
-                buckets.append(bucket)
-                ends.append(end)
-        both = np.concatenate(entries) if entries else np.empty((0, 2), np.uint32)
-        saved[f"{ring}_bucket"] = np.array(buckets, np.int64)
-        saved[f"{ring}_end"] = np.array(ends, np.int64)
-        saved[f"{ring}_slot"] = np.ascontiguousarray(both[:, 0])
-        saved[f"{ring}_count"] = np.ascontiguousarray(both[:, 1])
 
     def merge(self, dict saved, int64_t clock):
         """Add what another shard's save() returned; ``clock`` is the newest time of the type, both included.
@@ -405,45 +219,80 @@ cdef class Shard:
         try:
             if failed:
                 raise MemoryError("no memory to merge a shard")
-            self._merge_columns(saved, "minute", slots)
-            self._merge_columns(saved, "hour", slots)
+            merge_columns(self.state, saved, "minute", slots)
+            merge_columns(self.state, saved, "hour", slots)
         finally:
             unlock(&self.state.lock)
 
-    cdef _merge_columns(self, dict saved, str ring, uint32_t[::1] slots):
-        cdef const int64_t[::1] buckets = saved[f"{ring}_bucket"]
-        cdef const int64_t[::1] ends = saved[f"{ring}_end"]
-        cdef const uint32_t[::1] their_slots = saved[f"{ring}_slot"]
-        cdef const uint32_t[::1] counts = saved[f"{ring}_count"]
-        cdef bint minutes = ring == "minute"
-        cdef int64_t newest, rolled, bucket, i, start = 0
-        cdef Py_ssize_t c
-        cdef uint32_t slot
-        cdef HotRecord *row
-        if not self.state.windows.fine_ns:
-            return
-        newest = floor_divide(self.state.windows.clock, self.state.windows.fine_ns)
-        rolled = self.state.windows.rolled
+
+# ------------------------------------------------------------------------------ columns to arrays and back
+
+
+cdef save_columns(ShardState *state, dict saved, str ring):
+    cdef int64_t newest, bucket, span
+    cdef bint minutes = ring == "minute"
+    cdef Column *column
+    cdef const unsigned char[::1] raw
+    buckets, ends, entries = [], [], []
+    end = 0
+    if state.windows.started and state.windows.fine_ns:
+        newest = floor_divide(state.windows.clock, state.windows.fine_ns)
+        span = 60 if state.windows.keeps[0] else 0
         if not minutes:
-            newest, rolled = hour_of(&self.state.windows, newest), hour_of(&self.state.windows, rolled)
-        for c in range(buckets.shape[0]):
-            bucket = buckets[c]
-            if bucket > newest - (60 if minutes else self.state.windows.hours_kept):
-                for i in range(start, ends[c]):
-                    slot = slots[their_slots[i]]
-                    row = &self.state.arena.rows[slot]
-                    if column_append(minute_column(&self.state.windows, bucket) if minutes
-                                     else hour_column(&self.state.windows, bucket),
-                                     slot, counts[i], self.state.arena.count):
-                        raise MemoryError("no memory to merge window columns")
-                    if minutes:
-                        row.windows[0] += counts[i] if bucket > rolled - 60 else 0
-                    else:
-                        row.windows[1] += (
-                            counts[i] if self.state.windows.keeps[1] and bucket > rolled - 24 else 0)
-                        row.windows[2] += (
-                            counts[i] if self.state.windows.keeps[2] and bucket > rolled - 168 else 0)
-            start = ends[c]
+            newest, span = hour_of(&state.windows, newest), state.windows.hours_kept
+        for bucket in range(newest - span + 1, newest + 1):
+            column = (minute_column(&state.windows, bucket) if minutes
+                      else hour_column(&state.windows, bucket))
+            if column.count == 0:
+                continue
+            if column_compact(column, state.arena.count):
+                raise MemoryError("no memory to save window columns")
+            raw = <const unsigned char[:column.count * sizeof(uint64_t)]><unsigned char *>column.entries
+            entries.append(np.array(raw).view(np.uint32).reshape(-1, 2))
+            end += column.count
+            buckets.append(bucket)
+            ends.append(end)
+    both = np.concatenate(entries) if entries else np.empty((0, 2), np.uint32)
+    saved[f"{ring}_bucket"] = np.array(buckets, np.int64)
+    saved[f"{ring}_end"] = np.array(ends, np.int64)
+    saved[f"{ring}_slot"] = np.ascontiguousarray(both[:, 0])
+    saved[f"{ring}_count"] = np.ascontiguousarray(both[:, 1])
+
+
+cdef merge_columns(ShardState *state, dict saved, str ring, uint32_t[::1] slots):
+    cdef const int64_t[::1] buckets = saved[f"{ring}_bucket"]
+    cdef const int64_t[::1] ends = saved[f"{ring}_end"]
+    cdef const uint32_t[::1] their_slots = saved[f"{ring}_slot"]
+    cdef const uint32_t[::1] counts = saved[f"{ring}_count"]
+    cdef bint minutes = ring == "minute"
+    cdef int64_t newest, rolled, bucket, i, start = 0
+    cdef Py_ssize_t c
+    cdef uint32_t slot
+    cdef HotRecord *row
+    if not state.windows.fine_ns:
+        return
+    newest = floor_divide(state.windows.clock, state.windows.fine_ns)
+    rolled = state.windows.rolled
+    if not minutes:
+        newest, rolled = hour_of(&state.windows, newest), hour_of(&state.windows, rolled)
+    for c in range(buckets.shape[0]):
+        bucket = buckets[c]
+        if bucket > newest - (60 if minutes else state.windows.hours_kept):
+            for i in range(start, ends[c]):
+                slot = slots[their_slots[i]]
+                row = &state.arena.rows[slot]
+                if column_append(minute_column(&state.windows, bucket) if minutes
+                                 else hour_column(&state.windows, bucket),
+                                 slot, counts[i], state.arena.count):
+                    raise MemoryError("no memory to merge window columns")
+                if minutes:
+                    row.windows[0] += counts[i] if bucket > rolled - 60 else 0
+                else:
+                    row.windows[1] += (
+                        counts[i] if state.windows.keeps[1] and bucket > rolled - 24 else 0)
+                    row.windows[2] += (
+                        counts[i] if state.windows.keeps[2] and bucket > rolled - 168 else 0)
+        start = ends[c]
 
 
 def check_columns(dict saved, str ring, Py_ssize_t row_count):

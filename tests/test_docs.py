@@ -13,6 +13,7 @@ import ast
 import doctest
 import importlib
 import io
+import json
 import os
 import pkgutil
 import re
@@ -28,6 +29,11 @@ import pytest
 
 import tidal
 from tidal.cli.main import build_parser
+from tidal.durable import OsFileSystem
+from tidal.format.segment import STORE_ID_BYTES
+from tidal.schema.evolution import SCHEMA_FORMAT, TYPE_ID_MAX
+from tidal.schema.spec import HALF_LIVES_MAX, NAME_LENGTH_MAX, WINDOW_SECONDS
+from tidal.store import STORE_FORMAT, StorePaths, load_store
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
@@ -213,3 +219,51 @@ def test_there_are_docstring_examples() -> None:
     finder = doctest.DocTestFinder(exclude_empty=True)
     found = [test for name in MODULES for test in finder.find(importlib.import_module(name)) if test.examples]
     assert len(found) > 10
+
+
+# ------------------------------------------------------------------------------------ format/schema.md
+
+SCHEMA_PAGE = ROOT / "docs" / "format" / "schema.md"
+
+
+def fields(heading: str) -> list[str]:
+    """The first column of the first table after a line."""
+    after = SCHEMA_PAGE.read_text(encoding="utf-8").split(f"\n{heading}\n", 1)[1]
+    rows = re.search(r"(?:^\|.*\n)+", after, re.M)
+    assert rows
+    return re.findall(r"^\| `(\w+)` \|", rows[0], re.M)
+
+
+def test_the_schema_page_lists_every_field(tmp_path: Path) -> None:
+    schema = tidal.SchemaBuilder().signal("view").build()
+    tidal.open(tmp_path / "store", schema=schema).close()
+    paths = StorePaths(tmp_path / "store")
+    saved = json.loads(paths.schema.read_bytes())
+    assert set(fields("## store.json")) == json.loads(paths.identity.read_bytes()).keys()
+    assert set(fields("## schema.json")) == saved.keys()
+    assert fields("Each signal type:") == list(schema.signal("view").to_dict()) == list(saved["signals"][0])
+
+
+def test_the_schema_page_shows_files_that_can_be_read(tmp_path: Path) -> None:
+    identity, schema = (block.code for block in blocks(SCHEMA_PAGE) if block.language == "json")
+    paths = StorePaths(tmp_path)
+    paths.identity.write_text(identity)
+    paths.schema.write_text(schema)
+    store = load_store(OsFileSystem(), paths)
+    assert store.store_id.hex() == json.loads(identity)["store_id"]
+    assert store.schema.names == ("view", "like")
+    assert store.schema.signal("like").half_life_position("30d") == 1
+
+
+def test_the_schema_page_names_the_limits() -> None:
+    text = SCHEMA_PAGE.read_text(encoding="utf-8")
+    for limit in (
+        f"| `format` | integer | {SCHEMA_FORMAT}, the format of the schema |",
+        f"| `format` | integer | {STORE_FORMAT}, the format of the store |",
+        f"{STORE_ID_BYTES} random bytes",
+        f"at most {NAME_LENGTH_MAX} characters",
+        f"0 to {TYPE_ID_MAX};",
+        f"none to {HALF_LIVES_MAX}, in ns",
+        ", ".join(f"`{window}`" for window in WINDOW_SECONDS),
+    ):
+        assert limit in text

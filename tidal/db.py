@@ -295,6 +295,12 @@ class TidalDb:
             max_future_skew_ns=self._settings.max_future_skew_ns,
             resolve_keys=self._names.ids,
         )
+        if isinstance(self._log, MemoryLog) and not self._materializers:
+            signal_type, identifier, f32_weight, t, *_, new_keys = event
+            self._ledger.add(signal_type.name, identifier, f32_weight, t)
+            if new_keys:
+                self._names.adopt(new_keys)
+            return self._log.number(1)[1]
         _, last = self._write(batch_of(event))
         self._log.commit(last)
         return last
@@ -473,7 +479,7 @@ class TidalDb:
         """
         t, now = self._time(at)
         self._kind(signal)
-        return Columns(self._ledger.read(signal, at=t, now=now))
+        return Columns(self._ledger.read(signal, at=t, now=now), times=("last_time",))
 
     def records(self, signal: str) -> list[NDArray[np.void]]:
         """Return the hot records of each shard as structured arrays: live, read-only, without a copy.

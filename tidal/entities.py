@@ -12,11 +12,10 @@ import numpy as np
 from blake3 import blake3
 
 from tidal.errors import InvalidEntity, InvalidKind, KeyCollision
-from tidal.schema.events import U64, NewKey
+from tidal.schema.events import ID_MAX, KEY_BYTES_MAX, U64, NewKey
 from tidal.storage.engine import StorageEngine, WriteBatch
-from tidal.storage.keys import ID_MAX, KEYSPACES, Tag, decode_key, encode_key, id_prefix
+from tidal.storage.keys import KEYSPACES, Tag, decode_key, encode_key, id_prefix
 
-KEY_BYTES_MAX: Final = 1024
 _NAME_SUFFIX = b"name"
 _JSON = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":"))
 

@@ -45,9 +45,13 @@ class MemoryLog:
         return self.last_seq
 
     def append(self, batch: EventBatch) -> tuple[int, int]:
+        return self.number(len(batch))
+
+    def number(self, events: int) -> tuple[int, int]:
+        """Return the first and last sequence of the next events."""
         with self._lock:
             first = self.last_seq + 1
-            self.last_seq += len(batch)
+            self.last_seq += events
             return first, self.last_seq
 
     def commit(self, seq: int) -> None:

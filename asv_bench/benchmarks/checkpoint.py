@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import ClassVar
 
 import tidal
-from benchmarks.common import ENTITIES, SIGNAL, SKEWED, each_once, events, folder_bytes, ingest, new_folder, schema
+from benchmarks.common import (
+    ENTITIES,
+    SIGNAL,
+    SKEWED,
+    each_once,
+    events,
+    folder_bytes,
+    ingest,
+    new_folder,
+    schema,
+)
 from tidal.checkpoint import list_checkpoints, read_checkpoint, verify_checkpoint
 from tidal.durable import OsFileSystem
 from tidal.store import StorePaths

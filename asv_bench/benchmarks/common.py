@@ -1,4 +1,4 @@
-"""The data that every benchmark works on. It may be appended to but never changed: old results stay comparable.
+"""The data that every benchmark works on. May be appended to but never changed: old results stay comparable.
 
 The numbers come from SplitMix64, written out here, because NumPy may change what its generators yield.
 """
@@ -10,7 +10,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,12 +102,12 @@ def ingest(db: tidal.TidalDb, columns: Events, *, shift_ns: int = 0, size: int =
 
 
 @functools.lru_cache(maxsize=1)
-def filled(entities: int) -> tidal.TidalDb:
+def filled(entities: int, clock: Literal["system", "event"]) -> tidal.TidalDb:
     """Return a database in memory that knows every entity and has had five skewed events of each on average.
 
-    Its clock is that of the events, so that the windows are full. It is shared: only read it.
+    With the events' clock, "now" is when the windows are full. It is shared: only read it.
     """
-    db = tidal.open(schema=schema(), clock="event")
+    db = tidal.open(schema=schema(), clock=clock)
     first = each_once(entities)
     ingest(db, first)
     ingest(db, events(entities, 5 * entities, skew=SKEWED), shift_ns=first.span_ns)

@@ -1,4 +1,4 @@
-"""The compiled core without the database around it: one shard, and the column transforms of the log."""
+"""The compiled core without the database around it: shards, and the column transforms of the log."""
 
 from __future__ import annotations
 
@@ -18,36 +18,35 @@ from benchmarks.common import (
 )
 from tidal._ext import columns
 from tidal._ext.shard import Shard
+from tidal._ext.shards import ShardSet
 
 HALF_LIFE_NS = 7 * 86400 * 10**9
 
 
 class ShardBatches:
-    """Batches of 65,536 events or ids on a shard that knows every entity."""
+    """Batches of 65,536 events or ids on shards that know every entity."""
 
-    params: ClassVar = (ENTITIES, (UNIFORM, SKEWED))
-    param_names: ClassVar = ("entities", "skew")
+    params: ClassVar = (ENTITIES, (UNIFORM, SKEWED), (1, 4))
+    param_names: ClassVar = ("entities", "skew", "shards")
     number = 1
 
-    def setup(self, entities: int, skew: int) -> None:
-        self.shard = Shard([HALF_LIFE_NS], True, True, True)
+    def setup(self, entities: int, skew: int, shards: int) -> None:
+        self.shards = ShardSet([_new_shard() for _ in range(shards)])
         first = each_once(entities)
         self.clock = START_NS + first.span_ns
-        self.shard.ingest(first.ids, first.weights, first.times, self.clock)
+        self.shards.ingest(first.ids, first.weights, first.times, self.clock)
         batch = events(entities, BATCH_EVENTS, skew=skew)
         self.batch = Events(batch.ids, batch.weights, batch.times + first.span_ns)
         self.until = int(self.batch.times.max())
-        self.scores = np.empty(BATCH_EVENTS)
-        self.counts = np.empty(BATCH_EVENTS, np.uint64)
 
-    def time_ingest(self, entities: int, skew: int) -> None:
-        self.shard.ingest(*self.batch, self.until)
+    def time_ingest(self, entities: int, skew: int, shards: int) -> None:
+        self.shards.ingest(*self.batch, self.until)
 
-    def time_scores(self, entities: int, skew: int) -> None:
-        self.shard.scores(self.batch.ids, 0, self.clock, self.scores)
+    def time_scores(self, entities: int, skew: int, shards: int) -> None:
+        self.shards.scores(self.batch.ids, 0, self.clock)
 
-    def time_counts(self, entities: int, skew: int) -> None:
-        self.shard.counts(self.batch.ids, 0, self.clock, self.counts)
+    def time_counts(self, entities: int, skew: int, shards: int) -> None:
+        self.shards.counts(self.batch.ids, 0, self.clock)
 
 
 class MinuteTurn:
@@ -58,9 +57,10 @@ class MinuteTurn:
     number = 1
 
     def setup(self, entities: int) -> None:
-        self.shard = Shard([HALF_LIFE_NS], True, True, True)
+        self.shard = _new_shard()
         first = each_once(entities)
-        self.shard.ingest(first.ids, first.weights, np.full(entities, START_NS), START_NS)
+        times = np.full(entities, START_NS)
+        ShardSet([self.shard]).ingest(first.ids, first.weights, times, START_NS)
 
     def time_roll(self, entities: int) -> None:
         self.shard.roll(START_NS + 60 * 10**9)
@@ -93,3 +93,7 @@ class Columns:
 
     def time_distinct(self, column: str) -> None:
         columns.distinct(self.words, BATCH_EVENTS)
+
+
+def _new_shard() -> Shard:
+    return Shard([HALF_LIFE_NS], True, True, True)

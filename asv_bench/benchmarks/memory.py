@@ -8,7 +8,17 @@ from __future__ import annotations
 from typing import ClassVar
 
 import tidal
-from benchmarks.common import ENTITIES, SIGNAL, SKEWED, Events, each_once, events, ingest, resident_bytes, schema
+from benchmarks.common import (
+    ENTITIES,
+    SIGNAL,
+    SKEWED,
+    Events,
+    each_once,
+    events,
+    ingest,
+    resident_bytes,
+    schema,
+)
 
 WEEK_SECONDS = 7 * 86400
 EVENTS_AN_ENTITY = 5
@@ -47,11 +57,16 @@ class BytesAnEntity:
     def track_resident(self, entities: int, state: str) -> float:
         before = resident_bytes()
         db = self.fill(state)
-        return (resident_bytes() - before) / db.stats()["signals"][SIGNAL]["entities"]
+        return (resident_bytes() - before) / _stats(db)["entities"]
 
     def track_own_count(self, entities: int, state: str) -> float:
-        stats = self.fill(state).stats()["signals"][SIGNAL]
+        stats = _stats(self.fill(state))
         return sum(value for name, value in stats.items() if name.endswith("_bytes")) / stats["entities"]
 
     def peakmem_ingest(self, entities: int, state: str) -> None:
         self.fill(state)
+
+
+def _stats(db: tidal.TidalDb) -> dict[str, int]:
+    stats: dict[str, int] = db.stats()["signals"][SIGNAL]
+    return stats

@@ -17,7 +17,7 @@ class Calls:
     param_names: ClassVar = ("entities",)
 
     def setup(self, entities: int) -> None:
-        self.db = filled(entities)
+        self.db = filled(entities, "system")
         self.ids = each_once(entities).ids[:CALLS].tolist()
         self.db.count(SIGNAL, self.ids[0], "1h")
 
@@ -41,7 +41,7 @@ class Candidates:
     param_names: ClassVar = ("entities",)
 
     def setup(self, entities: int) -> None:
-        self.db = filled(entities)
+        self.db = filled(entities, "event")
         self.ids = each_once(entities).ids[:CANDIDATES]
 
     def time_scores(self, entities: int) -> None:
@@ -61,7 +61,7 @@ class Everything:
     param_names: ClassVar = ("entities",)
 
     def setup(self, entities: int) -> None:
-        self.db = filled(entities)
+        self.db = filled(entities, "event")
         self.ids = each_once(entities).ids
 
     def time_scores(self, entities: int) -> None:

@@ -14,7 +14,7 @@ class Top:
     param_names: ClassVar = ("entities", "by")
 
     def setup(self, entities: int, by: str) -> None:
-        self.db = filled(entities)
+        self.db = filled(entities, "event")
 
     def time_top_100(self, entities: int, by: str) -> None:
         self.db.top(SIGNAL, 100, by=by)

@@ -55,7 +55,14 @@ def test_files_of_either_form(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    ["", "[]", "{}", '{"signals": [1]}', '{"signals": [{"half_life": "7d"}]}', '{"signals": [{"name": "a", "x": 1}]}'],
+    [
+        "",
+        "[]",
+        "{}",
+        '{"signals": [1]}',
+        '{"signals": [{"half_life": "7d"}]}',
+        '{"signals": [{"name": "a", "x": 1}]}',
+    ],
 )
 def test_files_that_are_no_schema(tmp_path: Path, content: str) -> None:
     path = tmp_path / "schema.json"

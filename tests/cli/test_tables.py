@@ -31,7 +31,15 @@ def test_the_widest_text_gives_way_first() -> None:
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [(None, "–"), (True, "yes"), (1234, "1,234"), (0.0, "0"), (1234.56, "1,234.6"), (3.14159, "3.14"), (2e-7, "2e-07")],
+    [
+        (None, "–"),
+        (True, "yes"),
+        (1234, "1,234"),
+        (0.0, "0"),
+        (1234.56, "1,234.6"),
+        (3.14159, "3.14"),
+        (2e-7, "2e-07"),
+    ],
 )
 def test_cells(value: object, expected: str) -> None:
     assert format_cell(value) == expected

@@ -40,9 +40,11 @@ def test_ids_are_exact(values: list[int]) -> None:
         assert present.all()
 
 
-@pytest.mark.parametrize("value", ["x", "-1", "1.5", "01", str(2**64), 2**64, -1, True, 1.0, [], "１"])
+@pytest.mark.parametrize(
+    "value", ["x", "-1", "1.5", "01", str(2**64), 2**64, -1, True, 1.5, -1.0, 2.0**60, float("nan"), [], "１"]
+)
 def test_what_is_no_id(value: object) -> None:
-    ids, present, bad = parse_ids([1, value, None, ""])
+    _ids, present, bad = parse_ids([1, value, None, ""])
     assert present.tolist() == [True, False, False, False]
     assert list(bad) == [1]
 
@@ -58,11 +60,17 @@ def test_what_is_no_id(value: object) -> None:
         ([1, "2"], True, False),
         ([1, True], True, False),
         (np.array([1, 2], np.uint64), True, True),
-        (np.array([1.0]), True, False),
+        (np.array([1.0, 17850.0]), True, True),
+        (np.array([1.5]), True, False),
     ],
 )
 def test_whether_a_column_holds_nothing_but_ids(values: list[object], typed: bool, expected: bool) -> None:
     assert all_ids(values, typed=typed) is expected
+
+
+def test_a_whole_float_is_an_id_as_data_frames_have_it() -> None:
+    ids, present, bad = parse_ids([17850.0, None, float(2**53)])
+    assert (ids.tolist(), present.tolist(), bad) == ([17850, 0, 2**53], [True, False, True], {})
 
 
 def test_keys_are_text_and_gaps_are_none() -> None:

@@ -19,7 +19,8 @@ int main(void) {
     static float weight[N];
     static int64_t t[N];
     static double terms[N];
-    static const int64_t half_lives[] = {1000000, 999999937, 3600000000000, 604800000000000, 77777777777777777};
+    static const int64_t half_lives[] = {
+        1000000, 999999937, 3600000000000, 604800000000000, 77777777777777777};
     uint64_t random = 88172645463325252u, digest = 14695981039346656037u;
     for (int h = 0; h < 5; h++) {
         tidal_decay d = tidal_decay_of(half_lives[h]);
@@ -43,7 +44,11 @@ int main(void) {
     return 0;
 }
 """
-WIDTHS = {"portable": ([], ""), "avx2": (["-mavx2"], "avx2"), "avx512": (["-mavx512f", "-mavx512dq"], "avx512dq")}
+WIDTHS = {
+    "portable": ([], ""),
+    "avx2": (["-mavx2"], "avx2"),
+    "avx512": (["-mavx512f", "-mavx512dq"], "avx512dq"),
+}
 DIGEST = "7fe3dee6029ab441"
 
 

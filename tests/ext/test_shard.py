@@ -1,4 +1,4 @@
-"""The compiled shard, at its edges: what the property tests of the ledger cannot reach or would not notice."""
+"""The compiled shard, at its edges: what property tests of the ledger cannot reach."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidal._ext.shard import RECORD_BYTES, RECORD_DTYPE, Shard, check_columns, shard_of, shards_of
+from tidal._ext.shard import RECORD_BYTES, RECORD_DTYPE, Shard, check_columns
+from tidal._ext.shards import ShardSet, shards_of
 
 HOUR = 3600 * 10**9
 DAY = 24 * HOUR
@@ -19,7 +20,7 @@ GOLDEN_SHARDS = [2, 8, 5, 1, 6, 15, 1]  # a store's checkpoints depend on it
 
 
 def ingest(shard: Shard, ids: list[int], times: list[int], weights: list[float] | None = None) -> None:
-    shard.ingest(
+    ShardSet([shard]).ingest(
         np.array(ids, np.uint64),
         np.array(weights or [1.0] * len(ids), np.float32),
         np.array(times, np.int64),
@@ -44,7 +45,7 @@ def test_powers_of_two_are_exact() -> None:
     ingest(shard, [1], [1_700_000_000 * 10**9 + 123_456_789])
     start = shard.clock
     assert start is not None
-    assert [shard.score(1, 0, start + n * DAY) for n in (0, 1, 2, 10, 1000, 1074, 1080)] == [
+    assert [ShardSet([shard]).score(1, 0, start + n * DAY) for n in (0, 1, 2, 10, 1000, 1074, 1080)] == [
         1.0, 0.5, 0.25, 2.0**-10, 2.0**-1000, 2.0**-1074, 0.0,
     ]  # fmt: skip
 
@@ -55,7 +56,7 @@ def test_decay_is_within_three_ulp_of_libm(half_life: int, age: int) -> None:
     ingest(shard, [1], [0])
     exponent = -age / half_life
     want = 2.0**exponent if exponent > -1000 else 0.0
-    got = shard.score(1, 0, age)
+    got = ShardSet([shard]).score(1, 0, age)
     # The exponent itself is a rounded number in the comparison: its error grows with its size.
     assert math.isclose(got, want, rel_tol=3 * sys.float_info.epsilon * max(1.0, -exponent), abs_tol=1e-300)
 
@@ -63,7 +64,7 @@ def test_decay_is_within_three_ulp_of_libm(half_life: int, age: int) -> None:
 @given(st.lists(st.integers(0, 2**64 - 1), max_size=50), st.integers(1, 256))
 def test_every_id_has_one_shard(ids: list[int], count: int) -> None:
     shards = shards_of(np.array(ids, np.uint64), count)
-    assert shards.tolist() == [shard_of(i, count) for i in ids]
+    assert shards.tolist() == [int(shards_of(np.array([i], np.uint64), count)[0]) for i in ids]
     assert all(shard < count for shard in shards.tolist())
 
 
@@ -99,22 +100,24 @@ def test_window_counts_stop_at_their_limit_and_say_so() -> None:
         "hour_count": np.array([2**32 - 2], np.uint32),
     }
     shard.merge(saved, hour * HOUR)
+    shards = ShardSet([shard])
     ingest(shard, [7] * 3, [hour * HOUR] * 3)
-    assert shard.count(7, 2, hour * HOUR) == 2**32 - 1
-    assert shard.count(7, 3, hour * HOUR) == 2**32 + 1
+    assert shards.count_of(7, 2, hour * HOUR) == 2**32 - 1
+    assert shards.count_of(7, 3, hour * HOUR) == 2**32 + 1
     assert shard.stats()["saturated"] == 2
     # What was left out never entered a column, so the count falls to zero and not below.
-    assert shard.count(7, 2, (hour + 168) * HOUR) == 0
+    assert shards.count_of(7, 2, (hour + 168) * HOUR) == 0
     ingest(shard, [8], [(hour + 168) * HOUR])
-    assert shard.count(7, 2, (hour + 168) * HOUR) == 0
+    assert shards.count_of(7, 2, (hour + 168) * HOUR) == 0
 
 
 def test_columns_of_several_lengths_are_refused() -> None:
     shard = Shard([DAY], True, False, False)
     with pytest.raises(ValueError, match="lengths"):
-        shard.ingest(np.zeros(2, np.uint64), np.zeros(1, np.float32), np.zeros(2, np.int64), 0)
-    with pytest.raises(ValueError, match="lengths"):
-        shard.scores(np.zeros(2, np.uint64), 0, 0, np.zeros(1))
+        ShardSet([shard]).ingest(np.zeros(2, np.uint64), np.zeros(1, np.float32), np.zeros(2, np.int64), 0)
+    for count in (0, 257):
+        with pytest.raises(ValueError, match="1 to 256"):
+            ShardSet([shard] * count)
     with pytest.raises(ValueError, match="half-lives"):
         Shard([1, 2, 3, 4], False, False, False)
     with pytest.raises(ValueError, match="negative"):
@@ -145,22 +148,22 @@ def test_state_that_does_not_add_up_is_refused(name: str, value: np.ndarray) -> 
 
 def test_points_are_read_while_a_batch_is_applied() -> None:
     """Readers never see a record between two of its fields: count and sum rise together."""
-    shard = Shard([], True, True, True)
+    shards = ShardSet([Shard([], True, True, True) for _ in range(3)])
     n = 400_000
     ids, stop = np.zeros(n, np.uint64), threading.Event()
     torn: list[tuple[float, int, float]] = []
 
     def read() -> None:
         while not stop.is_set():
-            low, count, high = shard.score(0, 0, 0), shard.count(0, 3, 0), shard.score(0, 0, 0)
+            low, count, high = shards.score(0, 0, 0), shards.count_of(0, 3, 0), shards.score(0, 0, 0)
             if not low <= count <= high:
                 torn.append((low, count, high))
 
     reader = threading.Thread(target=read)
     reader.start()
     for _ in range(3):
-        shard.ingest(ids, np.ones(n, np.float32), np.zeros(n, np.int64), 0)
+        shards.ingest(ids, np.ones(n, np.float32), np.zeros(n, np.int64), 0)
     stop.set()
     reader.join()
     assert torn == []
-    assert shard.count(0, 3, 0) == 3 * n
+    assert shards.count_of(0, 3, 0) == 3 * n

@@ -142,3 +142,16 @@ def test_skipped_segments_are_not_read_whole(log) -> None:
     assert log.events(since=FIRST_TIME + 3000) == [3, 4, 5, 6, 7, 8]
     with pytest.raises(CorruptLog):
         log.events()
+
+
+def test_a_replaced_segment_is_an_error(log, tmp_path) -> None:
+    log.filled([2] * 3, segment_bytes=1)
+    other = type(log)(tmp_path / "other")
+    other.directory.mkdir()
+    writer = other.writer(segment_bytes=1)
+    for first in (11, 13, 15):  # other events under the same sequences
+        writer.append(other.batch(2, first))
+    writer.close()
+    log.paths[1].write_bytes(other.paths[1].read_bytes())
+    with pytest.raises(CorruptLog, match="does not continue"):
+        log.events()

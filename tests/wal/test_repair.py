@@ -106,6 +106,13 @@ def test_the_steps_are_in_the_order_that_durability_needs(torn, faulty) -> None:
     ]  # fmt: skip
 
 
+def test_a_removal_is_made_durable(log, faulty) -> None:
+    path = log.directory / "wal-00000000000000000001.seg"
+    path.write_bytes(b"")
+    log.repair()
+    assert faulty.calls[-2:] == [("remove", path.name), ("sync_dir", log.directory.name)]
+
+
 def test_a_bad_copy_is_not_put_in_place(torn) -> None:
     before = torn.paths[0].read_bytes()
     scan = torn.scan()

@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import errno
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tidal.errors import CorruptLog, FormatTooNew, MissingSegment, StorageError
 from tidal.format import segment
-from tidal.format.frame import FRAME_MAGIC, decode_frame
+from tidal.format.frame import FRAME_MAGIC, decode_frame, encode_frame
+from tidal.format.payload import encode_payload
 from tidal.format.segment import NO_HASH, SEAL, SEGMENT_HEADER, LogIdentity, decode_segment_header
 
 
@@ -207,6 +209,35 @@ def test_a_hostile_tail_ends_the_search(unsealed) -> None:
     fake[20:24] = (200_000).to_bytes(4, "little")
     path.write_bytes(path.read_bytes() + bytes(fake) * 4_000)
     with pytest.raises(CorruptLog, match="cannot be told"):
+        unsealed.scan()
+
+
+@pytest.mark.parametrize(("first_seq", "link"), [(11, bytes(32)), (12, None), (10, None)])
+def test_a_good_batch_that_does_not_follow_is_corruption(
+    unsealed, first_seq: int, link: bytes | None
+) -> None:
+    path = unsealed.paths[0]
+    data = path.read_bytes()
+    identity = decode_segment_header(memoryview(data))[0].identity
+    encoded = encode_payload(unsealed.batch(2, 11), 0)
+    head, _ = encode_frame(
+        encoded, first_seq=first_seq, durable_seq=0, link=link or frames(path)[-1].hash,
+        offset=len(data), identity=identity,
+    )  # fmt: skip
+    path.write_bytes(data + head + encoded.payload)
+    with pytest.raises(CorruptLog, match="does not follow"):
+        unsealed.scan()
+
+
+@pytest.mark.parametrize(
+    "changes", [{"batches": 4}, {"last_seq": 9}, {"final_hash": bytes(32)}, {"max_time": 1 << 62}]
+)
+def test_a_good_seal_that_does_not_agree_is_corruption(unsealed, changes: dict) -> None:
+    path = unsealed.paths[0]
+    data = path.read_bytes()
+    (info,) = unsealed.scan().segments
+    path.write_bytes(data + replace(info.seal(), **changes).encode(info.header.identity, len(data)))
+    with pytest.raises(CorruptLog, match="does not agree"):
         unsealed.scan()
 
 

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -251,6 +252,22 @@ def test_a_failed_truncation_is_final(log, faulty) -> None:
     writer.append(log.batch(1, 1))
     faulty.errors |= {"append": NO_SPACE, "truncate": IO_ERROR}
     assert_poisoned(log, writer, lambda: writer.append(log.batch(1, 2)), IO_ERROR)
+
+
+def test_the_first_failure_is_the_one_that_is_kept(log) -> None:
+    writer = log.writer()
+    for error in (IO_ERROR, NO_SPACE):
+        assert writer._fail(error).__cause__ is error
+    assert writer.error.__cause__ is IO_ERROR
+
+
+def test_an_interval_is_timed_anew_for_each_first_unsynced_append(log) -> None:
+    writer = log.writer("interval:1ms")
+    for seq in range(1, 30):
+        writer.append(log.batch(1, seq))
+        while writer.durable_seq < seq:  # by the timer: nobody asks
+            time.sleep(0.0005)
+    assert writer.sync_count >= 29
 
 
 def test_a_bug_in_the_keeper_is_final(log) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 def export_stream(columns: Mapping[str, NDArray[Any]], times: Collection[str] = ()) -> object:
-    """Return a capsule "arrow_array_stream": the columns as one batch. ``times`` names int64 columns of ns UTC."""
+    """Return a capsule "arrow_array_stream": the columns as one batch."""
 
 def export_schema(columns: Mapping[str, NDArray[Any]], times: Collection[str] = ()) -> object:
-    """Return a capsule "arrow_schema": the names and types that export_stream() of the same columns has."""
+    """Return a capsule "arrow_schema": the names and types that export_stream() gives the columns."""

@@ -49,6 +49,7 @@ cdef uint64_t count_at(
     const ShardState *state, const HotRecord *row, uint32_t slot, int window, int64_t t) noexcept nogil
 cdef void open_reading(const ShardState *state, int window, int64_t t, Reading *reading) noexcept nogil
 cdef void close_reading(Reading *reading) noexcept nogil
+cdef bint turns(const ShardState *state, int64_t t) noexcept nogil
 
 
 cdef inline uint64_t reading_of(

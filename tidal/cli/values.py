@@ -14,7 +14,8 @@ from tidal.schema.events import ID_MAX
 Values = Sequence[Any] | NDArray[Any]
 Bad = dict[int, str]  # why a value could not be taken, by position
 
-# A float's ".0" is dropped: data frames write whole numbers so when a column has gaps.
+FLOAT_ID_MAX: Final = 1 << 53  # above, a float no longer names one whole number
+# A ".0" is dropped and a whole float is taken: data frames hold whole numbers so when a column has gaps.
 _ID_TEXT: Final = re.compile(r"(0|[1-9][0-9]{0,19})(?:\.0+)?")
 
 
@@ -44,9 +45,11 @@ def parse_numbers(values: Values) -> tuple[NDArray[np.float64], Bad]:
 def all_ids(values: Values, *, typed: bool) -> bool:
     """Return whether every value that is there can be an id; if values are ``typed``, text never is one."""
     if isinstance(values, np.ndarray):
-        return values.dtype.kind in "iu"
+        if values.dtype.kind in "iu":
+            return True
+        values = values.tolist()
     if typed:
-        return all(value is None or type(value) is int for value in values)
+        return all(value is None or type(value) is int or _is_float_id(value) for value in values)
     match = _ID_TEXT.fullmatch
     return all(not value or ((found := match(value)) and int(found[1]) <= ID_MAX) for value in values)
 
@@ -112,9 +115,15 @@ def _number(value: Any) -> float:
 
 
 def _id(value: Any) -> int | None:
+    if _is_float_id(value):
+        return int(value)
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         return None
     if isinstance(value, int):
         return value if 0 <= value <= ID_MAX else None
     match = _ID_TEXT.fullmatch(value)
     return int(match[1]) if match and int(match[1]) <= ID_MAX else None
+
+
+def _is_float_id(value: Any) -> bool:
+    return isinstance(value, float) and value.is_integer() and 0 <= value <= FLOAT_ID_MAX

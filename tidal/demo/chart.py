@@ -115,7 +115,7 @@ def spread(heights: Sequence[float]) -> list[float]:
     """Return heights at least LABEL_GAP apart, in the same order and as near to the given ones as it goes.
 
     >>> [round(height, 3) for height in spread([0.5, 0.5])]
-    [0.552, 0.448]
+    [0.448, 0.552]
     """
     order = sorted(range(len(heights)), key=heights.__getitem__)
     groups: list[list[float]] = []  # [first height of the group, members]

@@ -87,7 +87,7 @@ def unsqueeze(compression: int, stored: memoryview, plain_bytes: int) -> memoryv
     try:
         frame = zstandard.get_frame_parameters(stored)
         # decompress() obeys the size in the frame's header, whatever limit it is given: look first.
-        if frame.content_size != plain_bytes or frame.dict_id:
+        if frame.content_size != plain_bytes:
             raise FormatError(
                 f"the zstd frame promises {frame.content_size} bytes where {plain_bytes} are due"
             )

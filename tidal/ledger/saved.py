@@ -9,7 +9,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tidal._ext.shard import check_columns, shards_of
+from tidal._ext.shard import check_columns
+from tidal._ext.shards import shards_of
 
 SavedShard = dict[str, NDArray[Any]]
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tidal._ext.shard import Shard, shard_of, shards_of
+from tidal._ext.shard import Shard
+from tidal._ext.shards import ShardSet
 from tidal.ledger.saved import SavedShard, reshard
 from tidal.schema.measures import COUNT, SCORE, Measure
 from tidal.schema.spec import ALL, WINDOW_SECONDS, SignalType
@@ -37,23 +37,18 @@ class Table:
         self._clock_lock = threading.Lock()
         keeps = [window in signal.windows for window in WINDOW_SECONDS]
         self.shards = [Shard(signal.half_lives, *keeps) for _ in range(shard_count)]
+        self._set = ShardSet(self.shards)
 
     # ------------------------------------------------------------------------------ writing
 
     def ingest(self, ids: NDArray[np.uint64], weights: NDArray[np.float32], times: NDArray[np.int64]) -> None:
         """Apply checked events in order. O(n); releases the GIL."""
-        if len(ids) == 0:
-            return
-        clock = self._advance(int(times.max()))
-        if len(self.shards) == 1:
-            self.shards[0].ingest(ids, weights, times, clock)
-            return
-        for shard, rows in self._partition(ids):
-            shard.ingest(ids[rows], weights[rows], times[rows], clock)
+        if len(ids):
+            self._set.ingest(ids, weights, times, self._advance(int(times.max())))
 
     def add(self, entity_id: int, weight: float, t: int) -> None:
         """Apply one checked event."""
-        self._shard(entity_id).add(entity_id, weight, t, self._advance(t))
+        self._set.add(entity_id, weight, t, self._advance(t))
 
     def _advance(self, t: int) -> int:
         with self._clock_lock:
@@ -64,21 +59,16 @@ class Table:
     # ------------------------------------------------------------------------------ reading
 
     def score(self, entity_id: int, position: int, at: int) -> float:
-        return self._shard(entity_id).score(entity_id, position, at)
+        return self._set.score(entity_id, position, at)
 
     def count(self, entity_id: int, window: str, at: int, now: bool) -> int:
-        return self._shard(entity_id).count(
-            entity_id, _WINDOW_POSITIONS[window], self._not_before_clock(at), now
-        )
+        return self._set.count_of(entity_id, _WINDOW_POSITIONS[window], self._not_before_clock(at), now)
 
     def scores(self, ids: NDArray[np.uint64], position: int, at: int) -> NDArray[np.float64]:
-        return self._gather(ids, np.float64, lambda shard, part, out: shard.scores(part, position, at, out))
+        return self._set.scores(ids, position, at)
 
     def counts(self, ids: NDArray[np.uint64], window: str, at: int, now: bool) -> NDArray[np.uint64]:
-        position, t = _WINDOW_POSITIONS[window], self._not_before_clock(at)
-        return self._gather(
-            ids, np.uint64, lambda shard, part, out: shard.counts(part, position, t, out, now)
-        )
+        return self._set.counts(ids, _WINDOW_POSITIONS[window], self._not_before_clock(at), now)
 
     def values(self, ids: NDArray[np.uint64], measure: Measure, at: int, now: bool) -> NDArray[Any]:
         """Return a measure of each id: float64[n], or uint64[n] for counts."""
@@ -126,34 +116,6 @@ class Table:
         clock = self._advance(clock)
         for shard, part in zip(self.shards, reshard(saved, len(self.shards)), strict=True):
             shard.merge(part, clock)
-
-    # ------------------------------------------------------------------------------ shards
-
-    def _shard(self, entity_id: int) -> Shard:
-        return self.shards[shard_of(entity_id, len(self.shards))] if len(self.shards) > 1 else self.shards[0]
-
-    def _partition(self, ids: NDArray[np.uint64]) -> list[tuple[Shard, NDArray[np.intp]]]:
-        shards = shards_of(ids, len(self.shards))
-        order = np.argsort(shards, kind="stable")
-        ends = np.cumsum(np.bincount(shards, minlength=len(self.shards)))
-        starts = np.concatenate(([0], ends[:-1]))
-        return [(s, order[a:b]) for s, a, b in zip(self.shards, starts, ends, strict=True) if a < b]
-
-    def _gather(
-        self,
-        ids: NDArray[np.uint64],
-        dtype: type[np.generic],
-        read: Callable[[Shard, NDArray[np.uint64], NDArray[Any]], None],
-    ) -> NDArray[Any]:
-        out = np.empty(len(ids), dtype)
-        if len(self.shards) == 1:
-            read(self.shards[0], ids, out)
-            return out
-        for shard, rows in self._partition(ids):
-            part = np.empty(len(rows), dtype)
-            read(shard, ids[rows], part)
-            out[rows] = part
-        return out
 
     def _not_before_clock(self, at: int) -> int:
         return at if self.clock is None or at > self.clock else self.clock

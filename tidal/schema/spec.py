@@ -60,6 +60,7 @@ class SignalType:
             )
 
     def to_dict(self) -> dict[str, Any]:
+        """Return the fields as the saved schema has them (docs/format/schema.md)."""
         return {
             "name": self.name,
             "type_id": self.type_id,
@@ -91,6 +92,7 @@ class Schema:
 
     @property
     def names(self) -> tuple[str, ...]:
+        """The names of the signal types, in order of declaration."""
         return tuple(self._by_name)
 
     def signal(self, name: str) -> SignalType:
@@ -101,10 +103,12 @@ class Schema:
             raise UnknownSignalType(name, self._by_name) from None
 
     def by_id(self, type_id: int) -> SignalType:
+        """Return the type that the log means by this id; SchemaError where there is none."""
         try:
             return self._by_id[type_id]
         except KeyError:
             raise SchemaError(f"no signal type has id {type_id}") from None
 
     def to_dict(self) -> dict[str, Any]:
+        """Return the signal types as the saved schema has them."""
         return {"signals": [s.to_dict() for s in self.signals]}

@@ -19,12 +19,12 @@ from enum import IntEnum
 from typing import Final, NamedTuple
 
 from tidal.errors import InvalidKey
+from tidal.schema.events import ID_MAX
 from tidal.schema.spec import KINDS
 
 KEYSPACES: Final[Mapping[str, str]] = {kind: f"{kind}s" for kind in KINDS}  # kind -> its keyspace
 
 # These are part of the key format: they are on disk and do not change.
-ID_MAX: Final = 2**64 - 1
 SEPARATOR: Final = 0
 
 

@@ -104,8 +104,7 @@ class LogWriter:
         self._durable_bytes = 0  # of the active segment
         self._poison: StorePoisoned | None = None
         self._closed = False
-        self._timer_set = False
-        self._ahead_asked = False
+        self._timer_set = False  # by the keeper alone: a caller may be interrupted before it queues the job
         self._process = os.getpid()
         self._jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
         # A daemon, and synced at exit by atexit: a thread that is none would keep a program alive
@@ -171,11 +170,10 @@ class LogWriter:
                     frame = active.write(encoded, self._durable_seq)
                     break
             self._ask(_Task.ROLL, active)
-        if self.policy.interval_ns is not None and not self._timer_set:
-            self._timer_set = True
-            self._jobs.put(_Job(_Task.TIMER))
-        elif frame.end - self._durable_bytes > _SYNC_AHEAD_BYTES and not self._ahead_asked:
-            self._ahead_asked = True
+        if self.policy.interval_ns is not None:
+            if not self._timer_set:
+                self._jobs.put(_Job(_Task.TIMER))
+        elif frame.end - self._durable_bytes > _SYNC_AHEAD_BYTES and self._jobs.empty():
             self._jobs.put(_Job(_Task.SYNC))
         return frame.first_seq, frame.last_seq
 
@@ -268,7 +266,7 @@ class LogWriter:
         while not self._closed:
             jobs = self._take(deadline)
             if any(job.task is _Task.TIMER for job in jobs) and deadline is None:
-                deadline = self._monotonic() + (self.policy.interval_seconds or 0.0)
+                deadline, self._timer_set = self._monotonic() + (self.policy.interval_seconds or 0.0), True
             if deadline is not None and self._monotonic() >= deadline:
                 deadline, self._timer_set = None, False  # before the sync: what comes now sets it again
                 jobs.append(_Job(_Task.SYNC))
@@ -311,7 +309,6 @@ class LogWriter:
             self._check_usable()
             active = self._chain[1]
             info = None if active is None else active.info
-            self._ahead_asked = False
         if active is not None and info is not None and info.last_seq > self._durable_seq:
             active.sync()
             self._note_durable(info)

@@ -60,7 +60,13 @@ def test_without_pyarrow_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("a.csv", "csv"), ("a.TSV.gz", "csv"), ("a.ndjson.zst", "jsonl"), ("a.b.jsonl", "jsonl"), ("a.pq", "parquet")],
+    [
+        ("a.csv", "csv"),
+        ("a.TSV.gz", "csv"),
+        ("a.ndjson.zst", "jsonl"),
+        ("a.b.jsonl", "jsonl"),
+        ("a.pq", "parquet"),
+    ],
 )
 def test_the_name_tells_the_format(name: str, expected: str) -> None:
     assert input_format(Path(name)) == expected

@@ -37,7 +37,7 @@ class CountedFile:
                 self.stream = self._raw
 
     def text(self) -> IO[str]:
-        """Return the stream as text: UTF-8 with or without a byte-order mark, bad bytes as lone surrogates."""
+        """Return the stream as text: UTF-8, without a byte-order mark, bad bytes as lone surrogates."""
         self._text = io.TextIOWrapper(self.stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
         return self._text
 

@@ -1,0 +1,43 @@
+"""What every measurement is given, and the taking of times turn by turn."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """Sizes, and a folder on the disk that is to be measured."""
+
+    folder: Path
+    events: int  # of one stream
+    entities: int  # of the large streams
+    passes: int
+
+    def new_folder(self) -> Path:
+        """Return a new folder; it goes when the run ends."""
+        return Path(tempfile.mkdtemp(dir=self.folder))
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Return how long a call took."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def alternate(passes: int, works: Mapping[str, Callable[[], float]]) -> dict[str, float]:
+    """Call all, turn by turn, and return the median of what each returned.
+
+    A machine drifts; in turns it drifts for all of them alike.
+    """
+    taken: dict[str, list[float]] = {name: [] for name in works}
+    for _ in range(passes):
+        for name, work in works.items():
+            taken[name].append(work())
+    return {name: statistics.median(values) for name, values in taken.items()}

@@ -1,0 +1,112 @@
+"""P3 and P7: from the log to live state, checkpoints, and opening a store."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from benchmarks.common import SIGNAL, SKEWED, UNIFORM, each_once, events, ingest, schema
+
+import tidal
+from goals.bench import Bench, alternate, seconds
+from goals.row import Row
+from tidal.checkpoint import list_checkpoints, read_checkpoint
+from tidal.durable import OsFileSystem
+from tidal.ledger import SignalLedger
+from tidal.store import StorePaths
+from tidal.wal import read_batches
+
+LOG_EVENTS = 300_000  # after the checkpoint
+
+
+def replay(bench: Bench) -> Iterator[Row]:
+    """P3: millions of events a second from the log to an empty ledger."""
+    for name, skew in (("uniform", UNIFORM), ("skewed", SKEWED)):
+        folder = bench.new_folder() / "store"
+        with tidal.open(folder, schema=schema(), sync="os", checkpoint_bytes=None) as db:
+            ingest(db, events(bench.entities, bench.events, skew=skew))
+        wal = StorePaths(folder).wal
+        taken = alternate(bench.passes, {"replay": partial(_replay, wal), "decode": partial(_decode, wal)})
+        shutil.rmtree(folder)
+        rate = {work: bench.events / value / 1e6 for work, value in taken.items()}
+        yield Row("P3", f"replay of the log, {name}", rate["replay"], "M/s", "", 25, at_least=1)
+        yield Row("", "of which reading and decoding", rate["decode"], "M/s")
+
+
+def _replay(wal: Path) -> float:
+    ledger = SignalLedger(schema())
+
+    def run() -> None:
+        for _, batch in read_batches(OsFileSystem(), wal):
+            ledger.apply(batch)
+
+    return seconds(run)
+
+
+def _decode(wal: Path) -> float:
+    return seconds(lambda: sum(len(batch) for _, batch in read_batches(OsFileSystem(), wal)))
+
+
+def reopen(bench: Bench) -> Iterator[Row]:
+    """P7: a checkpoint and a log after it, as a killed process leaves them."""
+    folder = bench.new_folder() / "store"
+    paths = StorePaths(folder)
+    with tidal.open(folder, schema=schema(), sync="os", checkpoint_bytes=None) as db:
+        first = each_once(bench.entities)
+        ingest(db, first)
+        second = events(bench.entities, 2 * bench.entities, skew=SKEWED)
+        ingest(db, second, shift_ns=first.span_ns)
+
+        def write() -> float:
+            db.signal(SIGNAL, 1)  # without it there would be nothing new to save
+            return seconds(db.checkpoint)
+
+        def plain() -> float:
+            return _plain_write(bench, _newest(paths))
+
+        def read() -> float:
+            return seconds(lambda: read_checkpoint(OsFileSystem(), _newest(paths)))
+
+        db.checkpoint()
+        taken = alternate(bench.passes, {"write": write, "plain": plain, "read": read})
+        size = _newest(paths).stat().st_size / 1e9
+        third = events(bench.entities, LOG_EVENTS, skew=SKEWED)
+        ingest(db, third, shift_ns=first.span_ns + second.span_ns)
+        db.flush()
+        crashed = [shutil.copytree(folder, bench.new_folder() / "store") for _ in range(bench.passes)]
+    opened = alternate(bench.passes, {"open": lambda: _open(crashed.pop())})["open"]
+    yield Row(
+        "P7", f"open: {bench.entities:,} entities, {LOG_EVENTS:,} events", opened, "s", "", 0.5, at_most=1
+    )
+    yield Row("", "checkpoint written and verified", size / taken["write"], "GB/s", "", 1, at_least=1)
+    yield Row("", "the same bytes written plainly, synced", size / taken["plain"], "GB/s")
+    yield Row("", "checkpoint read and verified", size / taken["read"], "GB/s", "", 1, at_least=1)
+
+
+def _newest(paths: StorePaths) -> Path:
+    return list_checkpoints(OsFileSystem(), paths.checkpoints)[0].path
+
+
+def _plain_write(bench: Bench, path: Path) -> float:
+    data = path.read_bytes()
+    target = bench.new_folder() / "plain"
+
+    def write() -> None:
+        with target.open("wb", buffering=0) as file:
+            file.write(data)
+            os.fsync(file.fileno())
+
+    taken = seconds(write)
+    target.unlink()
+    return taken
+
+
+def _open(folder: Path) -> float:
+    opened: list[tidal.TidalDb] = []
+    taken = seconds(lambda: opened.append(tidal.open(folder)))
+    opened[0].close()
+    shutil.rmtree(folder)
+    return taken

@@ -1,0 +1,89 @@
+"""Measure the goals of docs/performance.md in one run, print the table, and write it into that page.
+
+python asv_bench/table.py                  a few minutes; writes the page
+python asv_bench/table.py --only P1 P4     these goals only; prints
+python asv_bench/table.py --quick          a tenth of the data; prints
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+from goals import calls, ingest, memory, pauses, stores
+from goals.bench import Bench
+from goals.machine import machine
+from goals.row import Row, table
+
+PAGE: Final = Path(__file__).parents[1] / "docs" / "performance.md"
+BEGIN: Final = "<!-- table.py writes from here -->"
+END: Final = "<!-- to here -->"
+
+EVENTS: Final = 10_000_000
+ENTITIES: Final = 1_000_000
+PASSES: Final = 5
+QUICK: Final = 10  # times less data
+
+GOALS: Final[dict[str, Callable[[Bench], Iterator[Row]]]] = {
+    "P1": ingest.in_memory,
+    "P2": ingest.durable,
+    "P3": stores.replay,
+    "P4": calls.single,
+    "P5": calls.top,
+    "P6": memory.resident,
+    "P7": stores.reopen,
+    "P8": pauses.under_load,
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command; return its exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--only", nargs="+", choices=GOALS, default=list(GOALS), metavar="GOAL")
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--folder", type=Path, help="on the disk to measure; else the system's temporary one")
+    options = parser.parse_args(arguments)
+    size = QUICK if options.quick else 1
+    with tempfile.TemporaryDirectory(prefix="tidal-bench-", dir=options.folder) as folder:
+        bench = Bench(Path(folder), events=EVENTS // size, entities=ENTITIES // size, passes=PASSES)
+        rows: list[Row] = []
+        for goal in options.only:
+            print(f"measuring {goal} ...", file=sys.stderr)
+            rows += GOALS[goal](bench)
+        report = "\n".join([*_circumstances(bench), "", table(rows)])
+    print(report)
+    if options.quick or options.only != list(GOALS):
+        print(f"{PAGE.name} is left as it is: this was not the whole measurement", file=sys.stderr)
+        return 0
+    PAGE.write_text(replaced(PAGE.read_text(encoding="utf-8"), report), encoding="utf-8")
+    return 0
+
+
+def _circumstances(bench: Bench) -> list[str]:
+    today = datetime.datetime.now(datetime.UTC).date()
+    return [
+        f"Measured {today}: {bench.events:,} events, {bench.entities:,} entities, "
+        f"medians of {bench.passes} passes taken in turns.",
+        "",
+        *(f"- {line}" for line in machine(bench.folder)),
+    ]
+
+
+def replaced(page: str, report: str) -> str:
+    """Return the page with what stands between its two marks replaced; ValueError where it has no marks."""
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"the page needs the lines {BEGIN!r} and {END!r}, between which the table goes")
+    return f"{before}{begin}\n\n{report}\n\n{end}{after}"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

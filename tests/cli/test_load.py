@@ -1,0 +1,219 @@
+"""`tidal load`, from files to a store and a side file."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tidal
+from tidal.cli.readers import chunk as chunk_module
+from tidal.db import TidalDb
+from tidal.errors import StorageError
+
+Command = Callable[..., Any]
+
+COLUMNS = [
+    "--entity",
+    "sku",
+    "--weight",
+    "pieces",
+    "--timestamp",
+    "time",
+    "--user",
+    "customer",
+    "--session",
+    "order",
+]
+DECLARE = ["--declare", "purchase half_life=7d windows=24h", "--declare", "cancel half_life=7d"]
+PURCHASE = ["--signal", "purchase"]
+
+
+def test_a_load_says_what_it_did(tmp_path: Path, orders: Path, tidal_command: Command) -> None:
+    answer = tidal_command("load", orders, "--db", tmp_path / "s", *DECLARE, *PURCHASE, *COLUMNS)
+    assert answer.code == 0
+    assert "4 events, sequences 1 to 4, durable" in answer.out
+    assert "entity keys, user ids, session keys" in answer.out
+    assert not list(tmp_path.glob("*.refused.jsonl"))
+    with tidal.open(tmp_path / "s", read_only=True, clock="event") as db:
+        assert db.count("purchase", "lamp", "all") == 3
+        assert db.count("purchase", "lamp", "24h") == 2
+        assert db.last_seq == 4
+
+
+def test_the_json_summary(tmp_path: Path, orders: Path, tidal_command: Command) -> None:
+    answer = tidal_command(
+        "load", orders, "--db", tmp_path / "s", *DECLARE, *PURCHASE, *COLUMNS, "--format", "json"
+    )
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.json["events"] == answer.json["rows"] == answer.json["durable_seq"] == 4
+    assert answer.json["named_as"] == {"entity_id": "key", "user_id": "id", "session_id": "key"}
+
+
+def test_bad_rows_go_to_the_side_file_in_order(tmp_path: Path, tidal_command: Command) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(
+        "sku,pieces,time\nlamp,1,2011-12-01\n,1,2011-12-01\nlamp,many,2011-12-01\nlamp,1\n"
+        "lamp,-1,2011-12-01\nlamp,1,soon\nlamp,nan,2011-12-01\nlamp,2,2011-12-02\n"
+    )
+    answer = tidal_command("load", path, "--db", tmp_path / "s", *DECLARE, *PURCHASE, *COLUMNS[:6])
+    assert answer.code == 4
+    assert "6 rows refused: " in answer.out
+    rows = [json.loads(line) for line in (tmp_path / "a.csv.refused.jsonl").read_text().splitlines()]
+    assert [row["row"] for row in rows] == [2, 3, 4, 5, 6, 7]
+    assert [row["column"] for row in rows] == ["sku", "pieces", None, "pieces", "time", "pieces"]
+    assert rows[1]["value"] == "many" and rows[1]["record"]["sku"] == "lamp"
+    assert rows[2]["reason"] == "2 fields where the header has 3"
+    assert all(row["reason"] for row in rows)
+    with tidal.open(tmp_path / "s", read_only=True, clock="event") as db:
+        assert db.count("purchase", "lamp", "all") == 2
+
+    path.write_text("sku,pieces,time\nlamp,1,2011-12-01\n")
+    assert tidal_command("load", path, "--db", tmp_path / "s", *PURCHASE, *COLUMNS[:6]).code == 0
+    assert not (tmp_path / "a.csv.refused.jsonl").exists()
+
+
+def test_a_signal_column_with_other_names(tmp_path: Path, tidal_command: Command) -> None:
+    path = tmp_path / "a.jsonl.gz"
+    rows = [{"id": 7, "what": "buy"}, {"id": 7, "what": "cancel"}, {"id": 8, "what": "steal"}, {"id": 9}]
+    path.write_bytes(gzip.compress("".join(json.dumps(row) + "\n" for row in rows).encode()))
+    answer = tidal_command(
+        *("load", path, "--db", tmp_path / "s", *DECLARE, "--entity", "id"),
+        *("--signal-column", "what", "--signal-map", "buy=purchase"),
+    )
+    assert answer.code == 4
+    refused = [json.loads(line) for line in (tmp_path / "a.jsonl.gz.refused.jsonl").read_text().splitlines()]
+    assert [(row["row"], row["column"], row["value"]) for row in refused] == [
+        (3, "what", "steal"),
+        (4, "what", None),
+    ]
+    with tidal.open(tmp_path / "s", read_only=True) as db:
+        assert (db.count("purchase", 7, "all"), db.count("cancel", 7, "all")) == (1, 1)
+
+
+def test_a_late_name_makes_the_whole_column_keys(
+    tmp_path: Path, tidal_command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chunk_module, "CHUNK_ROWS", 2)
+    path = tmp_path / "a.csv"
+    path.write_text("sku\n71053\n71053\n71053\n85123A\n")
+    tidal_command("load", path, "--db", tmp_path / "s", *DECLARE, *PURCHASE, "--entity", "sku")
+    with tidal.open(tmp_path / "s", read_only=True) as db:
+        assert db.count("purchase", "71053", "all") == 3
+        assert db.count("purchase", 71053, "all") == 0
+
+
+def test_ids_if_there_is_nothing_else_and_keys_on_demand(tmp_path: Path, tidal_command: Command) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("sku\n1\n18446744073709551615\n")
+    load = ("load", path, "--db", tmp_path / "s", *PURCHASE, "--entity", "sku")
+    tidal_command(*load, *DECLARE)
+    tidal_command(*load, "--entity-as", "key")
+    with tidal.open(tmp_path / "s", read_only=True) as db:
+        assert db.count("purchase", 2**64 - 1, "all") == 1
+        assert db.count("purchase", "1", "all") == 1
+
+
+def test_parquet_loads_the_same(tmp_path: Path, orders: Path, tidal_command: Command) -> None:
+    csv = pytest.importorskip("pyarrow.csv", reason="loading Parquet is untested without pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    path = tmp_path / "orders.parquet"
+    parquet.write_table(csv.read_csv(orders), path)
+    for source in (orders, path):
+        store = tmp_path / source.suffix
+        assert tidal_command("load", source, "--db", store, *DECLARE, *PURCHASE, *COLUMNS).code == 0
+    with (
+        tidal.open(tmp_path / ".csv", read_only=True, clock="event") as one,
+        tidal.open(tmp_path / ".parquet", read_only=True, clock="event") as other,
+    ):
+        assert list(one.top("purchase", 9)) == list(other.top("purchase", 9))
+        assert one.now() == other.now()
+
+
+def test_after_a_failure_the_load_goes_on_where_it_stopped(
+    tmp_path: Path, tidal_command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chunk_module, "CHUNK_ROWS", 10)
+    path = tmp_path / "a.csv"
+    path.write_text("sku\n" + "".join(f"s{n}\n" for n in range(35)))
+    load = ("load", path, "--db", tmp_path / "s", *PURCHASE, "--entity", "sku")
+    ingest, calls = TidalDb.ingest, iter(range(99))
+
+    def fail_third(self: TidalDb, *args: Any, **kwargs: Any) -> Any:
+        if next(calls) == 2:
+            raise StorageError(5, "the cable was pulled", "wal")
+        return ingest(self, *args, **kwargs)
+
+    monkeypatch.setattr(TidalDb, "ingest", fail_third)
+    answer = tidal_command(*load, *DECLARE)
+    assert answer.code == 1
+    assert "the cable was pulled" in answer.err
+    assert answer.err.endswith("rows up to 20 are done, go on with --skip-rows 20\n")
+    answer = tidal_command(*load, "--skip-rows", 20, "--format", "json")
+    assert (answer.code, answer.json["rows"], answer.json["last_seq"]) == (0, 15, 35)
+
+
+def test_going_on_in_the_middle_of_a_chunk(tmp_path: Path, tidal_command: Command) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("sku,pieces\na,1\nb,x\nc,x\nd,1\n")
+    load = ("load", path, "--db", tmp_path / "s", *PURCHASE, "--entity", "sku", "--weight", "pieces")
+    answer = tidal_command(*load, *DECLARE, "--skip-rows", 2, "--format", "json")
+    assert answer.code == 4
+    assert (answer.json["rows"], answer.json["events"], answer.json["refused"]) == (2, 1, 1)
+
+
+def test_interrupting_says_where_to_go_on(
+    tmp_path: Path, orders: Path, tidal_command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*args: Any, **kwargs: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(TidalDb, "ingest", interrupted)
+    answer = tidal_command("load", orders, "--db", tmp_path / "s", *DECLARE, *PURCHASE, *COLUMNS)
+    assert answer.code == 130
+    assert "go on with --skip-rows 0" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ([*PURCHASE, "--entity", "colour"], "no column 'colour' (for entity_id); there are 'order', 'sku'"),
+        ([*PURCHASE, "--entity", "sku", "--delimiter", "ab"], "--delimiter"),
+        ([*PURCHASE, "--entity", "sku", "--skip-rows", "-1"], "--skip-rows"),
+        ([*PURCHASE, "--entity", "sku", "--signal-map", "a=b"], "--signal-column"),
+        (["--signal-column", "order", "--signal-map", "ab", "--entity", "sku"], "OLD=NEW"),
+        ([*PURCHASE, "--signal-column", "order", "--entity", "sku"], "not allowed with"),
+        (["--entity", "sku"], "--signal"),
+    ],
+)
+def test_a_wrong_command_line_touches_nothing(
+    tmp_path: Path, orders: Path, tidal_command: Command, options: list[str], said: str
+) -> None:
+    answer = tidal_command("load", orders, "--db", tmp_path / "s", *DECLARE, *options)
+    assert answer.code == 2
+    assert said in answer.err
+    assert not (tmp_path / "s").exists()
+
+
+def test_a_new_store_needs_signal_types(tmp_path: Path, orders: Path, tidal_command: Command) -> None:
+    answer = tidal_command("load", orders, "--db", tmp_path / "s", *PURCHASE, *COLUMNS)
+    assert answer.code == 2
+    assert "--declare" in answer.err
+
+
+def test_an_unknown_signal_type_is_named(shop: Path, orders: Path, tidal_command: Command) -> None:
+    answer = tidal_command("load", orders, "--db", shop, "--signal", "purchse", *COLUMNS)
+    assert answer.code == 3
+    assert "did you mean 'purchase'?" in answer.err
+
+
+def test_a_missing_file(tmp_path: Path, tidal_command: Command) -> None:
+    answer = tidal_command(
+        "load", tmp_path / "no.csv", "--db", tmp_path / "s", *DECLARE, *PURCHASE, *COLUMNS, "--format", "json"
+    )
+    assert answer.code == 3
+    assert answer.error["type"] == "FileNotFoundError"
