@@ -14,7 +14,7 @@ from tidal._ext.index cimport (
     NOT_FOUND, home_of, index_ensure, index_find, index_guess, index_insert, mix, tag_of,
 )
 from tidal._ext.layout cimport (
-    HotRecord, add_term, add_terms, landmark_of, move_sum, prefetch, read_sum,
+    HotRecord, Reader, add_term, add_terms, landmark_of, move_sum, prefetch, read_sum, reader_of,
 )
 from tidal._ext.windows cimport (
     Shift, add_late, advance_clock, floor_divide, shift_of_all, shift_of_slot, shift_to, windows_reserve,
@@ -60,6 +60,11 @@ cdef void add_to_sums(const ShardState *state, HotRecord *row, const double *sum
 cdef double score_of(const ShardState *state, const HotRecord *row, int position, int64_t t) noexcept nogil:
     return read_sum(&state.decays[position], row.sums[position], max(t, row.last_time),
                     landmark_of(&state.decays[position], row.last_time))
+
+
+cdef Reader open_reader(const ShardState *state, int position, int64_t t) noexcept nogil:
+    """The reader for the records that are newest now, as most are."""
+    return reader_of(&state.decays[position], t, min(t, state.windows.clock) if state.windows.started else t)
 
 
 cdef void add_anywhere(const ShardState *state, HotRecord *row, float weight, int64_t t) noexcept nogil:

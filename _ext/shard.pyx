@@ -10,11 +10,11 @@ import numpy as np
 from tidal._ext.arena cimport arena_close, arena_ensure, arena_open
 from tidal._ext.best cimport Best, close_best, offer, open_best
 from tidal._ext.decay cimport (
-    SUMS_MAX, Reading, ShardState, add_to_sums, close_reading, find_or_insert, open_reading, reading_of,
-    score_of, turns,
+    SUMS_MAX, Reading, ShardState, add_to_sums, close_reading, find_or_insert, open_reader, open_reading,
+    read_score, reading_of, turns,
 )
 from tidal._ext.index cimport index_close, index_ensure, index_open
-from tidal._ext.layout cimport HotRecord, acquire, decay_of, unlock
+from tidal._ext.layout cimport HotRecord, Reader, acquire, decay_of, unlock
 from tidal._ext.windows cimport (
     Column, advance_clock, column_append, column_compact, floor_divide, hour_column, hour_of, minute_column,
     roll_to, seal_running, windows_close, windows_open,
@@ -85,12 +85,14 @@ cdef class Shard:
         """Return the ids (uint64) and scores (float64) of the k best entities, best first."""
         cdef Best best
         cdef uint32_t slot
+        cdef const HotRecord *rows = self.state.arena.rows
+        cdef Reader reader
         open_best(&best, k, self.state.arena.count)
         with nogil:
             acquire(&self.state.lock)
+            reader = open_reader(self.state, position, t)
             for slot in range(self.state.arena.count):
-                offer(&best, self.state.arena.rows[slot].entity_id,
-                      score_of(self.state, &self.state.arena.rows[slot], position, t))
+                offer(&best, rows[slot].entity_id, read_score(self.state, &rows[slot], position, t, &reader))
             unlock(&self.state.lock)
         return close_best(&best)
 

@@ -7,11 +7,11 @@ from libc.string cimport memset
 import numpy as np
 
 from tidal._ext.decay cimport (
-    CHUNK, Events, Reading, ShardState, close_reading, count_at, find_slot, ingest_chunk, open_reading,
-    reading_of, score_of, turns,
+    CHUNK, Events, Reading, ShardState, close_reading, count_at, find_slot, ingest_chunk, open_reader,
+    open_reading, read_score, reading_of, score_of, turns,
 )
 from tidal._ext.index cimport NOT_FOUND, mix
-from tidal._ext.layout cimport HotRecord, acquire, prefetch, unlock
+from tidal._ext.layout cimport HotRecord, Reader, acquire, prefetch, unlock
 from tidal._ext.shard cimport Shard
 
 cdef enum:
@@ -188,6 +188,7 @@ cdef class ShardSet:
         cdef ShardState *states[LOOKED_UP]
         cdef uint32_t[LOOKED_UP] slots
         cdef HotRecord *row
+        cdef Reader reader = open_reader(self.states[0], position, t)
         with nogil:
             while start < count:
                 stop = min(start + LOOKED_UP, count)
@@ -201,7 +202,7 @@ cdef class ShardSet:
                     out[i] = 0.0
                     if slots[i - start] != NOT_FOUND:
                         row = &states[i - start].arena.rows[slots[i - start]]
-                        out[i] = score_of(states[i - start], row, position, t)
+                        out[i] = read_score(states[i - start], row, position, t, &reader)
                 self.unlock_all()
                 start = stop
         return scores

@@ -9,7 +9,7 @@ import secrets
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, Self
@@ -23,7 +23,7 @@ from tidal.entities import EntityStore, KeyNames
 from tidal.errors import InvalidEvent, ReadOnly, SchemaError, StoreClosed, StoreMissing, StorePoisoned
 from tidal.format.segment import LogIdentity
 from tidal.gate import Gate
-from tidal.ingest import OnError, RefusedRow, batch_of, prepare_columns, prepare_frames, prepare_one
+from tidal.ingest import OnError, Prepared, RefusedRow, batch_of, prepare_columns, prepare_frames, prepare_one
 from tidal.ingest.lookup import entity_ids
 from tidal.ingest.scalars import TimeRange, Unfit, time_of
 from tidal.ledger import SHARDS_DEFAULT, SignalLedger
@@ -337,6 +337,7 @@ class TidalDb:
             "resolve_keys": self._names.ids,
             "on_error": on_error,
         }
+        prepared: Iterable[Prepared]
         if frame is None:
             prepared = [
                 prepare_columns(

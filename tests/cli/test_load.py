@@ -209,6 +209,9 @@ def test_an_unknown_signal_type_is_named(shop: Path, orders: Path, tidal_command
     answer = tidal_command("load", orders, "--db", shop, "--signal", "purchse", *COLUMNS)
     assert answer.code == 3
     assert "did you mean 'purchase'?" in answer.err
+    new = shop.with_name("new")
+    assert tidal_command("load", orders, "--db", new, *DECLARE, "--signal", "purchse", *COLUMNS).code == 3
+    assert not new.exists()
 
 
 def test_a_missing_file(tmp_path: Path, tidal_command: Command) -> None:

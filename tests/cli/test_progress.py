@@ -64,4 +64,5 @@ def test_lines_at_the_ends() -> None:
     assert progress_line(0, 0.0, 0.0, "rows") == "  0% [........................]  0 rows"
     assert progress_line(9, 1.0, 3.0, "rows") == "100% [########################]  9 rows  3/s"
     assert progress_line(9, 7.0, 3.0, "rows").startswith("100%")
+    assert progress_line(60, 0.6, 1.0, "rows", start=50).endswith("60 rows  10/s  0:04 left")
     assert format_seconds(59.6) == "1:00"

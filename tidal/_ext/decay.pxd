@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from tidal._ext.arena cimport Arena
 from tidal._ext.index cimport Index
-from tidal._ext.layout cimport Decay, HotRecord, Lock
+from tidal._ext.layout cimport Decay, HotRecord, Lock, Reader
 from tidal._ext.windows cimport Shift, Windows
 
 cdef enum:
@@ -49,6 +49,7 @@ cdef uint64_t count_at(
     const ShardState *state, const HotRecord *row, uint32_t slot, int window, int64_t t) noexcept nogil
 cdef void open_reading(const ShardState *state, int window, int64_t t, Reading *reading) noexcept nogil
 cdef void close_reading(Reading *reading) noexcept nogil
+cdef Reader open_reader(const ShardState *state, int position, int64_t t) noexcept nogil
 cdef bint turns(const ShardState *state, int64_t t) noexcept nogil
 
 
@@ -65,3 +66,12 @@ cdef inline uint64_t reading_of(
     if reading.shift.adds:
         return row.windows[reading.window] + reading.shifts[slot]
     return row.windows[reading.window] - reading.shifts[slot]
+
+
+# score_of() for many records: `reader` was made for the same position and time.
+cdef inline double read_score(
+    const ShardState *state, const HotRecord *row, int position, int64_t t, const Reader *reader
+) noexcept nogil:
+    if reader.low <= row.last_time < reader.high:
+        return row.sums[position] / reader.mantissa * reader.scale
+    return score_of(state, row, position, t)

@@ -126,6 +126,26 @@ static inline double tidal_read_sum(const tidal_decay *d, double sum, int64_t t,
     return tidal_shift(sum / mantissa, -e);
 }
 
+/* How to read many sums at one time: what tidal_read_sum computes, worked out once for all records whose newest
+ * event lies in [low, high). */
+typedef struct {
+    int64_t low, high;
+    double mantissa, scale;
+} tidal_reader;
+
+/* The reader at time t for the cell in which `anchor` lies, not after t. */
+static inline tidal_reader tidal_reader_of(const tidal_decay *d, int64_t t, int64_t anchor) {
+    tidal_reader reader = {INT64_MIN, INT64_MAX, 1.0, 1.0};
+    if (!d->half_life) return reader;
+    int64_t e, landmark = tidal_landmark(d, anchor);
+    reader.mantissa = tidal_scale_parts(t - landmark, d->half_life, d->inverse, &e);
+    if (d->cell) reader.low = landmark, reader.high = landmark + d->cell;
+    if (reader.high > t) reader.high = t + 1; /* a newer event is read at its own time */
+    if (e < -1022 || e > 1022) reader.low = reader.high = 0;
+    else reader.scale = tidal_power_of_two(-e);
+    return reader;
+}
+
 /* A sum that was scaled to landmark `from`, scaled to landmark `to`. */
 static inline double tidal_move_sum(const tidal_decay *d, double sum, int64_t from, int64_t to) {
     return d->cell && from != to ? tidal_shift(sum, (from - to) / d->half_life) : sum;

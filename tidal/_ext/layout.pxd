@@ -19,6 +19,13 @@ cdef extern from "landmark.h" nogil:
         int64_t cell
         double inverse
 
+    ctypedef struct Reader "tidal_reader":
+        int64_t low
+        int64_t high
+        double mantissa
+        double scale
+
+    Reader reader_of "tidal_reader_of"(const Decay *decay, int64_t t, int64_t anchor)
     Decay decay_of "tidal_decay_of"(int64_t half_life)
     int64_t landmark_of "tidal_landmark"(const Decay *decay, int64_t t)
     double add_term "tidal_add_term"(const Decay *decay, float weight, int64_t t, int64_t landmark)

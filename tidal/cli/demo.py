@@ -231,7 +231,8 @@ class Story:
         self._line(f"  tidal get {best[0].product} --db {self._store}")
 
     def _work(self, kill_at: int | None = None) -> Acknowledged:
-        with Progress(self._err, "events", enabled=not self._quiet) as progress:
+        start = self._outcome.recovered
+        with Progress(self._err, "events", start=start, enabled=not self._quiet) as progress:
 
             def on_acknowledged(seq: int) -> None:
                 progress.update(seq, seq / self._rows)

@@ -120,6 +120,8 @@ class Summary:
 def run(args: argparse.Namespace, out: TextIO, err: TextIO) -> int:
     mapping = _mapping(args)
     schema = _schema(args)
+    if schema is not None and mapping.signal is not None:
+        schema.signal(mapping.signal)
     reader = open_reader(args.file, args.input_format, delimiter=args.delimiter)
     mapping.check_names(reader.names())
     named_as = decide_names(mapping, reader)

@@ -17,7 +17,7 @@ class Progress:
     """Shows how far a task is: share done, how much, rate, time left.
 
     Use it as a context manager. Nothing is drawn more often than people can read, so ``update`` may be
-    called for every batch. With ``enabled=False`` nothing is written.
+    called for every batch. ``start`` units were done before. With ``enabled=False`` nothing is written.
     """
 
     def __init__(
@@ -25,10 +25,17 @@ class Progress:
         stream: TextIO,
         unit: str,
         *,
+        start: int = 0,
         enabled: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._stream, self._unit, self._enabled, self._clock = stream, unit, enabled, clock
+        self._stream, self._unit, self._start, self._enabled, self._clock = (
+            stream,
+            unit,
+            start,
+            enabled,
+            clock,
+        )
         self._terminal = stream.isatty()
         self._interval = TERMINAL_INTERVAL if self._terminal else LINE_INTERVAL
         self._started = self._drawn = clock()
@@ -45,7 +52,7 @@ class Progress:
         now = self._clock()
         if self._enabled and (now - self._drawn >= self._interval or (share >= 1 and self._terminal)):
             self._drawn = now
-            self._draw(progress_line(done, share, now - self._started, self._unit))
+            self._draw(progress_line(done, share, now - self._started, self._unit, start=self._start))
 
     def close(self) -> None:
         """End the line, so that what is written next starts on its own."""
@@ -60,8 +67,8 @@ class Progress:
         self._open_line = self._terminal
 
 
-def progress_line(done: int, share: float, seconds: float, unit: str) -> str:
-    """Return one line of progress.
+def progress_line(done: int, share: float, seconds: float, unit: str, *, start: int = 0) -> str:
+    """Return one line of progress; the rate is that of what came after ``start``.
 
     >>> progress_line(250_000, 0.5, 2.0, "rows")
     ' 50% [############............]  250,000 rows  125,000/s  0:02 left'
@@ -69,10 +76,11 @@ def progress_line(done: int, share: float, seconds: float, unit: str) -> str:
     share = min(max(share, 0.0), 1.0)
     filled = round(share * BAR_WIDTH)
     line = f"{share:4.0%} [{'#' * filled}{'.' * (BAR_WIDTH - filled)}]  {done:,} {unit}"
-    if seconds > 0:
-        line += f"  {done / seconds:,.0f}/s"
+    if seconds > 0 and done > start:
+        rate = (done - start) / seconds
+        line += f"  {rate:,.0f}/s"
         if 0 < share < 1:
-            line += f"  {format_seconds(seconds * (1 - share) / share)} left"
+            line += f"  {format_seconds(done * (1 - share) / share / rate)} left"
     return line
 
 

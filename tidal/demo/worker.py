@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import subprocess
 import sys
 import time
@@ -22,6 +23,7 @@ from tidal.demo.retail import read_order_lines, retail_schema
 from tidal.errors import TidalError
 
 BATCH_ROWS: Final = 4096
+KILL_DELAY_MAX: Final = 0.03  # seconds, about the time of one batch: a kill may come at any moment of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ def work(store: Path, skip_rows: int, out: TextIO) -> None:
 def run_worker(
     store: Path, skip_rows: int, on_acknowledged: Callable[[int], None], *, kill_at: int | None = None
 ) -> Acknowledged:
-    """Run a worker to its end, or until it has acknowledged sequence ``kill_at``: then SIGKILL.
+    """Run a worker to its end, or until a moment after it has acknowledged ``kill_at``: then SIGKILL.
 
     Returns the last acknowledgement, of those too that were in the pipe when the worker died.
     """
@@ -55,6 +57,7 @@ def run_worker(
     root = str(Path(tidal.__file__).parents[1])  # the child must find the same tidal, installed or not
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([root, *sys.path])}
     last = Acknowledged()
+    killed = False
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None
         try:
@@ -63,12 +66,14 @@ def run_worker(
                     seq, seconds = line.split()
                     last = Acknowledged(int(seq), float(seconds))
                     on_acknowledged(last.seq)
-                if kill_at is not None and last.seq >= kill_at:
+                if not killed and kill_at is not None and last.seq >= kill_at:
+                    time.sleep(random.uniform(0, KILL_DELAY_MAX))
                     process.kill()
+                    killed = True
         except BaseException:
             process.kill()
             raise
-    if kill_at is None and process.returncode != 0:
+    if not killed and process.returncode != 0:
         raise TidalError(f"the ingest worker failed with exit code {process.returncode}")
     return last
 
