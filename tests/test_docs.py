@@ -1,9 +1,10 @@
 """What the documentation says, held to the code: blocks run, results shown are the results, links resolve.
 
-Every ``python`` block of README.md, CHANGELOG.md and docs/ is executed, all blocks of a page in one namespace and in a
-temporary folder. ``expression  # -> result`` is checked against the repr of the expression (of ``print(x)``: the
-text); a result may end in ``...``. A block whose first line is ``# conftest.py`` or ``# test_x.py`` is that file:
-pytest runs those of a page together. A block is left out only by a comment before it: ``<!-- not run: reason -->``.
+Every ``python`` block of README.md, CHANGELOG.md and docs/ is executed, all blocks of a page in one namespace
+and in a temporary folder. ``expression  # -> result`` is checked against the repr of the expression (of
+``print(x)``: the text); a result may end in ``...``. A block whose first line is ``# conftest.py`` or
+``# test_x.py`` is that file: pytest runs those of a page together. A block is left out only by a comment
+before it: ``<!-- not run: reason -->``.
 """
 
 from __future__ import annotations
@@ -78,7 +79,9 @@ class CheckResults(ast.NodeTransformer):
         if line not in self.shown:
             return node
         self.checked.add(line)
-        as_text = isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "print"
+        as_text = (
+            isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "print"
+        )
         if as_text:
             assert isinstance(value, ast.Call)
             value = value.args[0]
@@ -114,7 +117,9 @@ def test_python_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.Monke
         if block.language != "python":
             continue
         if block.comment:
-            assert re.fullmatch(r"<!-- not run: \S.{9,} -->", block.comment), f"{page}:{block.line}: no reason given"
+            assert re.fullmatch(r"<!-- not run: \S.{9,} -->", block.comment), (
+                f"{page}:{block.line}: no reason given"
+            )
         elif name := re.match(r"# (conftest|test_\w+)\.py\n", block.code):
             files.append(tmp_path / f"{name[1]}.py")
             files[-1].write_text(block.code, encoding="utf-8")
@@ -141,13 +146,15 @@ def test_every_block_says_what_it_is(page: Path) -> None:
     known = {"python", "sh", "text", "json", "sql", ""}  # without a language: drawings
     unknown = [(block.line, block.language) for block in blocks(page) if block.language not in known]
     assert not unknown
-    unmarked = [b.line for b in blocks(page) if not b.language and re.search(r"^(import|from|>>>) ", b.code, re.M)]
+    unmarked = [
+        b.line for b in blocks(page) if not b.language and re.search(r"^(import|from|>>>) ", b.code, re.M)
+    ]
     assert not unmarked, "code in a block without a language would never run"
 
 
 @page_of
 def test_commands_are_accepted(page: Path) -> None:
-    """Each `tidal ...` and `make ...` line of a shell block names commands, options and targets that exist."""
+    """Each `tidal` and `make` line of a shell block names commands, options and targets that exist."""
     targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.M))
     for block in blocks(page):
         if block.language != "sh":
@@ -158,6 +165,14 @@ def test_commands_are_accepted(page: Path) -> None:
                 assert isinstance(build_parser().parse_args(words[1:]), argparse.Namespace)
             elif words[:1] == ["make"]:
                 assert set(words[1:]) <= targets, line
+
+
+def test_a_wrong_result_fails() -> None:
+    run_block(Block("python", 1, "print(1 + 1)  # -> 2\n'ab'  # -> 'a...\n", ""), PAGES[0], {})
+    with pytest.raises(AssertionError, match="shown is 3, but the result is 2"):
+        run_block(Block("python", 1, "if True:\n    1 + 1  # -> 3\n", ""), PAGES[0], {})
+    with pytest.raises(AssertionError, match="belong to no expression"):
+        run_block(Block("python", 1, "x = 2  # -> 2\n", ""), PAGES[0], {})
 
 
 # ------------------------------------------------------------------------------------ links

@@ -1,4 +1,4 @@
-"""The layers of docs/ARCHITECTURE.md, enforced: the tables of that page are the rules, there is no copy here."""
+"""The layers of docs/ARCHITECTURE.md, enforced: that page's tables are the rules, there is no copy here."""
 
 from __future__ import annotations
 
@@ -74,7 +74,9 @@ def _imports(node: ast.AST, late: bool) -> Iterator[Import]:
                 inner = f"{child.module}.{alias.name}"
                 yield Import(inner if inner in SOURCES else child.module, child.lineno, late)
         elif isinstance(child, ast.Call) and ast.unparse(child.func).endswith("import_module"):
-            assert isinstance(child.args[0], ast.Constant), f"line {child.lineno}: a module without a fixed name"
+            assert isinstance(child.args[0], ast.Constant), (
+                f"line {child.lineno}: a module without a fixed name"
+            )
             yield Import(str(child.args[0].value), child.lineno, late)
         inside = late or isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
         yield from _imports(child, inside)
@@ -127,7 +129,9 @@ def test_there_are_no_import_cycles() -> None:
 
 
 def test_imports_inside_functions_are_the_listed_ones() -> None:
-    late = {(module.removeprefix("tidal."), it.target) for module in SOURCES for it in imports(module) if it.late}
+    late = {
+        (module.removeprefix("tidal."), it.target) for module in SOURCES for it in imports(module) if it.late
+    }
     assert late - LATE == set(), "imports inside functions that the table does not explain"
     assert LATE - late == set(), "in the table, but not in the code"
 
@@ -160,7 +164,9 @@ def test_importing_tidal_imports_no_optional_dependency() -> None:
     """Neither an extra nor a part that few use, of our own or another's."""
     more = modules_after("import tidal") - modules_after("import numpy, blake3, zstandard")
     known = {*sys.stdlib_module_names, "tidal", "numpy", "cython_runtime"}
-    assert {name for name in more if name.split(".")[0] not in known and not name.startswith("_cython_")} == set()
+    assert {
+        name for name in more if name.split(".")[0] not in known and not name.startswith("_cython_")
+    } == set()
     assert {part_of(name) for name in more if name.startswith("tidal.")} & {"cli", "demo", "testing"} == set()
 
 

@@ -12,7 +12,7 @@ from goals.bench import Bench
 from goals.row import Row
 
 LIMITS = {"idle": 110, "busy": 200}
-WORK = {"idle": "idle: one event, eight days ago", "busy": "busy: a week of skewed events"}
+WORK = {"idle": "an entity idle for eight days", "busy": "an entity, a week of events"}
 
 
 def resident(bench: Bench) -> Iterator[Row]:
@@ -20,8 +20,8 @@ def resident(bench: Bench) -> Iterator[Row]:
     for goal, state in zip(("P6", ""), LIMITS, strict=True):
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
             outside, inside = process.submit(_measure, bench.entities, state).result()
-        yield Row(goal, WORK[state], outside, "bytes", "", LIMITS[state], at_most=1)
-        yield Row("", "the same by stats()", inside, "bytes")
+        yield Row(goal, WORK[state], outside, "B", "", LIMITS[state], at_most=1)
+        yield Row("", "the same by stats()", inside, "B")
 
 
 def _measure(entities: int, state: str) -> tuple[float, float]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import itertools
 import math
-import sys
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -14,10 +13,8 @@ from typing import Any
 import pytest
 
 FOLDER = Path(__file__).parents[2] / "asv_bench"
-KINDS = ("time_", "peakmem_", "track_")
 
-if str(FOLDER) not in sys.path:
-    sys.path.append(str(FOLDER))  # as asv and table.py find the package `benchmarks`
+KINDS = ("time_", "peakmem_", "track_")
 
 
 def found() -> Iterator[Any]:

@@ -157,6 +157,33 @@ def test_after_a_failure_the_load_goes_on_where_it_stopped(
     assert (answer.code, answer.json["rows"], answer.json["last_seq"]) == (0, 15, 35)
 
 
+def test_a_damaged_file_is_loaded_up_to_the_damage(
+    tmp_path: Path, tidal_command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chunk_module, "CHUNK_ROWS", 1000)
+    path = tmp_path / "a.csv.gz"
+    packed = gzip.compress(b"sku\n" + b"".join(b"s%d\n" % (n * n) for n in range(50_000)))
+    path.write_bytes(packed[: len(packed) // 2])
+    load = (
+        "load",
+        path,
+        "--db",
+        tmp_path / "s",
+        *DECLARE,
+        *PURCHASE,
+        "--entity",
+        "sku",
+        "--entity-as",
+        "key",
+    )
+    answer = tidal_command(*load)
+    assert answer.code == 1
+    assert "damaged or cut off" in answer.err
+    with tidal.open(tmp_path / "s", read_only=True) as db:
+        assert 0 < db.last_seq < 50_000 and db.last_seq % 1000 == 0
+        assert f"--skip-rows {db.last_seq}" in answer.err
+
+
 def test_going_on_in_the_middle_of_a_chunk(tmp_path: Path, tidal_command: Command) -> None:
     path = tmp_path / "a.csv"
     path.write_text("sku,pieces\na,1\nb,x\nc,x\nd,1\n")

@@ -163,22 +163,22 @@ def load_rows(
     A chunk is one batch of the log: after a failure it is in the store whole or not at all. The error gets a
     note that says which row to go on from.
     """
-    done_row = after_row
-    for chunk in reader.chunks():
-        last_row = max([*chunk.rows[-1:].tolist(), *(broken.row for broken in chunk.broken[-1:])])
-        if last_row <= after_row:
-            continue
-        seq_before = db.last_seq
-        try:
-            summary.rows += _rows_after(chunk, after_row)
-            side.write(_load_chunk(db, chunk, mapping, named_as, summary, after_row))
-        except (TidalError, OSError, KeyboardInterrupt) as error:
-            if db.last_seq > seq_before:
+    done_row = last_row = after_row
+    seq_before = db.last_seq
+    try:
+        for chunk in reader.chunks():
+            seq_before = db.last_seq
+            last_row = max([*chunk.rows[-1:].tolist(), *(broken.row for broken in chunk.broken[-1:])])
+            if last_row > after_row:
+                summary.rows += _rows_after(chunk, after_row)
+                side.write(_load_chunk(db, chunk, mapping, named_as, summary, after_row))
                 done_row = last_row
-            error.add_note(f"rows up to {done_row} are done, go on with --skip-rows {done_row}")
-            raise
-        done_row = last_row
-        progress.update(summary.rows, reader.share())
+                progress.update(summary.rows, reader.share())
+    except (TidalError, OSError, KeyboardInterrupt) as error:
+        if db.last_seq > seq_before:
+            done_row = last_row
+        error.add_note(f"rows up to {done_row} are done, go on with --skip-rows {done_row}")
+        raise
 
 
 def _load_chunk(

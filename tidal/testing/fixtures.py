@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import tidal
 from tidal.schema import Schema, SchemaBuilder
 from tidal.testing.clock import ManualClock
 
@@ -45,7 +46,5 @@ def tidal_clock() -> ManualClock:
 @pytest.fixture
 def tidal_store(tmp_path: Path, tidal_schema: Schema, tidal_clock: ManualClock) -> Iterator[TidalDb]:
     """An open, empty, durable store in ``tmp_path``; closed after the test."""
-    import tidal
-
     with tidal.open(tmp_path / "store.tidal", schema=tidal_schema, clock=tidal_clock) as db:
         yield db

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ from tidal.errors import CorruptLog, FormatError, MissingSegment
 from tidal.format.frame import Frame
 from tidal.format.payload import TypeSet, decode_payload, share_types, type_set
 from tidal.format.segment import SEGMENT_HEADER, LogIdentity, decode_segment_header
-from tidal.schema.events import EventBatch, IdColumn
+from tidal.schema.events import EventBatch
 from tidal.wal.scan import check_chain, require_sealed
 from tidal.wal.segments import (
     SegmentInfo,
@@ -104,7 +105,8 @@ def _decode_rows(
         raise CorruptLog(path, frame.offset, str(error)) from error
     first = max(frame.first_seq, after_seq + 1)
     last = frame.last_seq if until_seq is None else min(frame.last_seq, until_seq)
-    return first, _rows(batch, first - frame.first_seq, last - frame.first_seq + 1)
+    rows = batch.rows(first - frame.first_seq, last - frame.first_seq + 1)
+    return first, replace(rows, new_keys=batch.new_keys)  # names must not be lost with a row that is cut
 
 
 class _Wanted(NamedTuple):
@@ -125,25 +127,3 @@ def _refuse_gap(directory: Path, position: int, until_seq: int | None, following
         raise MissingSegment(position + 1, following - 1, directory)
     if until_seq is not None and position < until_seq:
         raise MissingSegment(position + 1, until_seq, directory)
-
-
-def _rows(batch: EventBatch, start: int, stop: int) -> EventBatch:
-    if start == 0 and stop == len(batch):
-        return batch
-    rows = slice(start, stop)
-    return EventBatch(
-        batch.entity_id[rows],
-        batch.type_id[rows],
-        batch.weight[rows],
-        batch.timestamp[rows],
-        _id_rows(batch.user_id, rows),
-        _id_rows(batch.session_id, rows),
-        _id_rows(batch.event_id, rows),
-        batch.new_keys,
-    )
-
-
-def _id_rows(column: IdColumn | None, rows: slice) -> IdColumn | None:
-    if column is None:
-        return None
-    return IdColumn(column.values[rows], None if column.valid is None else column.valid[rows])
