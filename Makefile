@@ -23,7 +23,7 @@ bench: $(VENV)/benched
 	$(BIN)/python asv_bench/table.py
 
 docs: $(VENV)/documented
-	$(BIN)/python -m pdoc -o build/docs tidal
+	$(BIN)/python -m pdoc -o build/docs tidal tidal.testing
 
 clean:
 	rm -rf $(VENV) build *.egg-info demo-out tidal/_ext/*.so

@@ -29,7 +29,9 @@ class CoEngagement:
         assert batch.session_id is not None
         for session, entity in zip(batch.session_id.values.tolist(), batch.entity_id.tolist(), strict=True):
             seen = self.sessions.setdefault(session, [])
-            self.together.update((min(entity, other), max(entity, other)) for other in seen if other != entity)
+            self.together.update(
+                (min(entity, other), max(entity, other)) for other in seen if other != entity
+            )
             seen.append(entity)
 
     def checkpoint(self) -> bytes:

@@ -10,11 +10,25 @@ import pytest
 
 from tidal.durable import OsFileSystem
 from tidal.errors import CorruptStore, FormatTooNew, StorageError
-from tidal.schema import SchemaBuilder
-from tidal.store import StorePaths, create_store, evolve_schema, load_store, store_exists
+from tidal.schema import Schema, SchemaBuilder
+from tidal.store import (
+    StoreIdentity,
+    StorePaths,
+    evolve_schema,
+    load_store,
+    name_store,
+    prepare_store,
+    store_exists,
+)
 
 SCHEMA = SchemaBuilder().signal("view", half_life="7d").build()
 STORE_ID = bytes(range(16))
+
+
+def create_store(fs: OsFileSystem, paths: StorePaths, schema: Schema, store_id: bytes) -> StoreIdentity:
+    prepare_store(fs, paths, schema)
+    name_store(fs, paths, store_id)
+    return StoreIdentity(store_id, schema)
 
 
 @pytest.fixture
@@ -29,7 +43,8 @@ def test_what_is_made_is_read_back(paths: StorePaths) -> None:
     assert store_exists(fs, paths)
     assert load_store(fs, paths) == made
     assert sorted(p.name for p in paths.base.iterdir()) == [
-        "archive", "cache", "checkpoints", "creators", "exports", "items", "schema.json", "store.json", "users", "wal",
+        "archive", "cache", "checkpoints", "creators", "exports", "items", "schema.json", "store.json", "users",
+        "wal",
     ]  # fmt: skip
     assert all(p.stat().st_mode & 0o077 == 0 for p in paths.base.iterdir())
 
@@ -61,7 +76,7 @@ def test_a_crash_on_the_way_leaves_no_store_and_no_obstacle(paths: StorePaths, r
     assert load_store(fs, paths).schema == SCHEMA
 
 
-@pytest.mark.parametrize("leftover", ["wal/wal-00000000000000000001.seg", "checkpoints/x.ckpt", "entities.sqlite"])
+@pytest.mark.parametrize("leftover", ["wal/wal-00000000000000000001.seg", "checkpoints/x.ckpt"])
 def test_files_without_an_identity_are_never_taken_for_nothing(paths: StorePaths, leftover: str) -> None:
     fs = OsFileSystem()
     create_store(fs, paths, SCHEMA, STORE_ID)

@@ -6,7 +6,7 @@ cut.
 """
 
 from tidal.answers import Columns, Ingested, Top
-from tidal.db import TidalDb, open
+from tidal.db import TidalDb
 from tidal.errors import (
     CorruptCheckpoint,
     CorruptionError,
@@ -15,6 +15,7 @@ from tidal.errors import (
     DuplicateName,
     FormatTooNew,
     InvalidDuration,
+    InvalidEntity,
     InvalidEvent,
     InvalidKind,
     InvalidName,
@@ -37,10 +38,13 @@ from tidal.errors import (
     TooManySignals,
     UnknownMeasure,
     UnknownSignalType,
+    UnreadableInput,
+    UsageError,
     VelocityWithoutWindows,
 )
 from tidal.ledger import SignalLedger
 from tidal.materializer import Materializer
+from tidal.opening import open
 from tidal.recovery import RecoveryReport
 from tidal.schema import EventBatch, Schema, SchemaBuilder, SignalType
 from tidal.wal import SyncPolicy
@@ -58,6 +62,7 @@ __all__ = [
     "FormatTooNew",
     "Ingested",
     "InvalidDuration",
+    "InvalidEntity",
     "InvalidEvent",
     "InvalidKind",
     "InvalidName",
@@ -89,6 +94,8 @@ __all__ = [
     "Top",
     "UnknownMeasure",
     "UnknownSignalType",
+    "UnreadableInput",
+    "UsageError",
     "VelocityWithoutWindows",
     "__version__",
     "open",

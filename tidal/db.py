@@ -1,209 +1,69 @@
-"""open() and TidalDb: the public API, from a call to the log, the ledger and back."""
+"""TidalDb: the public API, from a call to the log, the ledger and back."""
 
 from __future__ import annotations
 
 import atexit
 import contextlib
+import logging
 import os
-import secrets
 import threading
-import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
+from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Final, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tidal.answers import Columns, Ingested, Top
-from tidal.durable import FileSystem, Lock, OsFileSystem
+from tidal.durable import FileSystem, Lock
 from tidal.entities import EntityStore, KeyNames
-from tidal.errors import InvalidEvent, ReadOnly, SchemaError, StoreClosed, StoreMissing, StorePoisoned
+from tidal.errors import InvalidEvent, ReadOnly, SchemaError, StoreClosed, StorePoisoned, TidalError
 from tidal.format.segment import LogIdentity
 from tidal.gate import Gate
 from tidal.ingest import OnError, Prepared, RefusedRow, batch_of, prepare_columns, prepare_frames, prepare_one
 from tidal.ingest.lookup import entity_ids
 from tidal.ingest.scalars import TimeRange, Unfit, time_of
-from tidal.ledger import SHARDS_DEFAULT, SignalLedger
+from tidal.ledger import SignalLedger
 from tidal.log import Log, MemoryLog
 from tidal.materializer import Materializer
 from tidal.parts import log_parts
-from tidal.recovery import RecoveryReport, copy_state, recover, save_checkpoint
-from tidal.schema import Duration, EventBatch, Schema, parse_duration
+from tidal.recovery import RecoveryReport, State, copy_state, save_checkpoint
+from tidal.schema import Duration, EventBatch, Schema
 from tidal.schema.events import TIME_MAX_NS, TIME_MIN_NS
 from tidal.schema.measures import parse_qualified
-from tidal.storage import MemoryEngine, SqliteEngine, StorageEngine
-from tidal.store import StorePaths, create_store, evolve_schema, load_store, store_exists
-from tidal.wal import LogWriter, SyncPolicy, parse_sync
+from tidal.storage import StorageEngine
+from tidal.store import StorePaths
 
-Clock = Literal["system", "event"] | Callable[[], int]
 Entity = int | str
 Entities = NDArray[Any] | Sequence[int] | Sequence[str]
 
-CHECKPOINT_BYTES_DEFAULT: Final = 64 << 20
+_logger = logging.getLogger(__name__)
 
 _open_databases: weakref.WeakSet[TidalDb] = weakref.WeakSet()
 
 
-def open(
-    path: str | os.PathLike[str] | None = None,
-    *,
-    schema: Schema | None = None,
-    sync: str | SyncPolicy = "group",
-    clock: Clock = "system",
-    max_future_skew: Duration | None = "10m",
-    shards: int = SHARDS_DEFAULT,
-    materializers: Mapping[str, Materializer] | None = None,
-    checkpoint_bytes: int | None = CHECKPOINT_BYTES_DEFAULT,
-    read_only: bool = False,
-    file_system: FileSystem | None = None,
-) -> TidalDb:
-    """Return a database: durable in the folder ``path``, or in memory without one.
-
-    schema
-        Needed for a new store and in memory. An existing store knows its schema; a given one may add signal
-        types, and is refused (SchemaMismatch) for any other difference.
-    sync
-        When an event is acknowledged: ``"group"`` (synced to disk, the default), ``"always"``,
-        ``"interval:50ms"``, ``"os"``; see tidal.wal.SyncPolicy for what each may lose.
-    clock
-        What "now" is: ``"system"`` the wall clock, ``"event"`` the newest event time (for history), or a
-        function returning ns since the epoch.
-    max_future_skew
-        How far an event may lie ahead of the wall clock; None: any distance.
-    shards
-        Parts of each signal type's state that threads may change at once.
-    materializers
-        Further state derived from the log, by name; see tidal.Materializer.
-    checkpoint_bytes
-        Log written between two checkpoints; None: only by ``checkpoint()`` and at close.
-    read_only
-        See what the log holds now; no byte is changed, no lock taken, writes raise ReadOnly.
-
-    Raises StoreLocked, StoreMissing, CorruptLog, CorruptCheckpoint, MissingSegment, FormatTooNew,
-    SchemaError, StorageError; in each case the store is as it was.
-
-    >>> import tidal
-    >>> schema = tidal.SchemaBuilder().signal("view", half_life="7d", windows=("1h",)).build()
-    >>> with tidal.open(schema=schema) as db:
-    ...     db.signal("view", 42)
-    ...     db.count("view", 42, "1h")
-    1
-    1
-    """
-    settings = _Settings(
-        now=_wall_clock(clock),
-        event_clock=clock == "event",
-        max_future_skew_ns=None if max_future_skew is None else parse_duration(max_future_skew),
-        checkpoint_bytes=checkpoint_bytes,
-        materializers=dict(materializers or {}),
-    )
-    if path is None:
-        if schema is None:
-            raise SchemaError("a database in memory needs schema=; build one with tidal.SchemaBuilder()")
-        if read_only:
-            raise ReadOnly("a database in memory that only reads could never hold anything; give a path")
-        engine: StorageEngine = MemoryEngine()
-        return TidalDb(
-            schema, SignalLedger(schema, shards=shards), MemoryLog(), engine, KeyNames(engine), settings
-        )
-    return _open_store(
-        StorePaths(Path(path)),
-        schema,
-        parse_sync(sync),
-        shards,
-        settings,
-        read_only,
-        file_system or OsFileSystem(),
-    )
-
-
-def _wall_clock(clock: Clock) -> Callable[[], int]:
-    if callable(clock):
-        return clock
-    if clock not in ("system", "event"):
-        raise ValueError(f'clock={clock!r} is not known; use "system", "event" or a function returning ns')
-    return time.time_ns
-
-
-class _Settings:
+@dataclass(frozen=True, slots=True)
+class Settings:
     """What open() was told and a database keeps."""
 
-    def __init__(
-        self,
-        *,
-        now: Callable[[], int],
-        event_clock: bool,
-        max_future_skew_ns: int | None,
-        checkpoint_bytes: int | None,
-        materializers: dict[str, Materializer],
-    ) -> None:
-        self.now = now
-        self.event_clock = event_clock
-        self.max_future_skew_ns = max_future_skew_ns
-        self.checkpoint_bytes = checkpoint_bytes
-        self.materializers = materializers
+    wall_clock: Callable[[], int]
+    event_clock: bool
+    max_future_skew_ns: int | None
+    checkpoint_bytes: int | None
+    materializers: Mapping[str, Materializer]
 
 
-def _open_store(
-    paths: StorePaths,
-    schema: Schema | None,
-    sync: SyncPolicy,
-    shards: int,
-    settings: _Settings,
-    read_only: bool,
-    fs: FileSystem,
-) -> TidalDb:
-    with contextlib.ExitStack() as undo:
-        lock: Lock | None = None
-        exists = store_exists(fs, paths)
-        if not exists and (read_only or schema is None):
-            need = (
-                "there is nothing to read"
-                if read_only
-                else "a new store needs schema=tidal.SchemaBuilder()..."
-            )
-            raise StoreMissing(f"{paths.base} is not a store; {need}")
-        if not read_only:
-            if not exists:
-                fs.make_dir(paths.base)
-            lock = fs.lock(paths.lock)
-            undo.callback(lock.release)
-            if not store_exists(fs, paths):
-                assert schema is not None
-                create_store(fs, paths, schema, secrets.token_bytes(16))
-        store = load_store(fs, paths)
-        if schema is not None:
-            store = evolve_schema(fs, paths, store, schema)
-        engine = SqliteEngine(paths.entities, create=not exists, read_only=read_only, fs=fs)
-        undo.callback(engine.close)
-        names = KeyNames(engine)
-        ledger = SignalLedger(store.schema, shards=shards)
-        identity = LogIdentity(store.store_id, 0)
-        found = recover(fs, paths, identity, ledger, names, settings.materializers, read_only=read_only)
-        log: Log
-        if read_only:
-            log = MemoryLog()
-            log.last_seq = found.report.last_seq
-        else:
-            identity = LogIdentity(store.store_id, found.epoch + 1)
-            log = LogWriter(
-                fs,
-                paths.wal,
-                identity=identity,
-                next_seq=found.report.last_seq + 1,
-                previous_hash=found.head_hash,
-                sync=sync,
-                wall_clock=settings.now,
-                monotonic=time.monotonic,
-            )
-            undo.callback(log.close)
-        db = TidalDb(store.schema, ledger, log, engine, names, settings)
-        db._attach(fs, paths, identity, lock, found.report, read_only)
-        undo.pop_all()
-        return db
+@dataclass(frozen=True, slots=True)
+class OnDisk:
+    """What a database has beyond one in memory."""
+
+    fs: FileSystem
+    paths: StorePaths
+    identity: LogIdentity
+    lock: Lock | None  # None: read only
+    report: RecoveryReport
 
 
 class TidalDb:
@@ -222,46 +82,30 @@ class TidalDb:
         log: Log,
         engine: StorageEngine,
         names: KeyNames,
-        settings: _Settings,
+        settings: Settings,
+        disk: OnDisk | None = None,
     ) -> None:
         self.schema = schema
         self.items = EntityStore(engine, "item", names)
         self.users = EntityStore(engine, "user", names)
         self.creators = EntityStore(engine, "creator", names)
-        self.recovery: RecoveryReport | None = None  # None in memory
+        self.recovery = disk.report if disk else None
         self._ledger = ledger
         self._log = log
         self._engine = engine
         self._names = names
         self._settings = settings
+        self._disk = disk
+        self._read_only = disk is not None and disk.lock is None
         self._materializers = settings.materializers
         self._gate = Gate()
         self._in_order = threading.Lock()  # append and apply as one, where materializers need log order
         self._checkpointing = threading.Lock()
-        self._checkpoint_seq = 0
+        self._checkpoint_seq = disk.report.checkpoint_seq if disk else 0
         self._checkpoint_log_bytes = 0
-        self._fs: FileSystem | None = None
-        self._paths: StorePaths | None = None
-        self._identity: LogIdentity | None = None
-        self._lock: Lock | None = None
-        self._read_only = False
         self._failure: BaseException | None = None
         self._closed = False
         _open_databases.add(self)
-
-    def _attach(
-        self,
-        fs: FileSystem,
-        paths: StorePaths,
-        identity: LogIdentity,
-        lock: Lock | None,
-        report: RecoveryReport,
-        read_only: bool,
-    ) -> None:
-        """Make this the database of a store on disk."""
-        self._fs, self._paths, self._identity, self._lock = fs, paths, identity, lock
-        self.recovery, self._read_only = report, read_only
-        self._checkpoint_seq = report.checkpoint_seq
 
     # ------------------------------------------------------------------------------ writing
 
@@ -291,7 +135,7 @@ class TidalDb:
             user_id,
             session_id,
             event_id,
-            now_ns=self._settings.now(),
+            now_ns=self._settings.wall_clock(),
             max_future_skew_ns=self._settings.max_future_skew_ns,
             resolve_keys=self._names.ids,
         )
@@ -332,7 +176,7 @@ class TidalDb:
         """
         self._check_writable()
         context: dict[str, Any] = {
-            "now_ns": self._settings.now(),
+            "now_ns": self._settings.wall_clock(),
             "max_future_skew_ns": self._settings.max_future_skew_ns,
             "resolve_keys": self._names.ids,
             "on_error": on_error,
@@ -408,7 +252,7 @@ class TidalDb:
             newest = self._ledger.newest()
             if newest is not None:
                 return newest
-        return self._settings.now()
+        return self._settings.wall_clock()
 
     def score(
         self, signal: str, entity_id: Entity, *, half_life: Duration | int | None = None, at: Any = None
@@ -523,34 +367,49 @@ class TidalDb:
     def checkpoint(self) -> int:
         """Save the state durably and return its sequence, so that opening replays only what follows.
 
-        Ingest waits while the state is copied, not while it is written. In memory this does nothing.
+        Other threads' ingest waits while the state is copied, not while it is written. In memory this does
+        nothing. Raises NoSpace or StorageError with the older checkpoints untouched.
         """
         self._check_writable()
-        if self._fs is None or self._paths is None or self._identity is None:
-            return 0
         with self._checkpointing:
-            with self._gate.closed():
-                self._check_writable()
-                seq = self._log.flush()  # a checkpoint must never be ahead of the log
-                state = copy_state(seq, self._log.head_hash, self._ledger, self._materializers)
-                log_bytes = self._log_bytes()
-            if seq > self._checkpoint_seq:
-                self._names.flush()  # after this the log is no longer needed for them
-                save_checkpoint(self._fs, self._paths, self._identity, state)
-                self._checkpoint_seq, self._checkpoint_log_bytes = seq, log_bytes
-            return seq
+            return self._save(self._copy())
 
-    def _log_bytes(self) -> int:
-        return self._log.bytes_written if isinstance(self._log, LogWriter) else 0
+    def _copy(self) -> State:
+        with self._gate.closed():
+            self._check_writable()
+            seq = self._log.flush()  # a checkpoint must never be ahead of the log
+            self._checkpoint_log_bytes = self._log.bytes_written
+            return copy_state(seq, self._log.head_hash, self._ledger, self._materializers)
+
+    def _save(self, state: State) -> int:
+        if self._disk is not None and state.seq > self._checkpoint_seq:
+            self._names.flush()  # after this the log is no longer needed for them
+            save_checkpoint(self._disk.fs, self._disk.paths, self._disk.identity, state)
+            self._checkpoint_seq = state.seq
+        return state.seq
 
     def _checkpoint_if_due(self) -> None:
+        """Copy the state where enough was logged, and leave the writing to a thread."""
         limit = self._settings.checkpoint_bytes
-        if (
-            limit
-            and self._log_bytes() - self._checkpoint_log_bytes >= limit
-            and not self._checkpointing.locked()
-        ):
-            self.checkpoint()
+        if not limit or self._log.bytes_written - self._checkpoint_log_bytes < limit:
+            return
+        if not self._checkpointing.acquire(blocking=False):
+            return  # one is being written
+        try:
+            state = self._copy()
+            threading.Thread(target=self._save_aside, args=(state,), name="tidal-checkpoint").start()
+        except BaseException:
+            self._checkpointing.release()
+            raise
+
+    def _save_aside(self, state: State) -> None:
+        try:
+            self._save(state)
+        except (TidalError, OSError) as error:
+            # Nothing is lost: the log goes back to the older checkpoint, and the next one is tried when due.
+            _logger.error("checkpoint at %d failed: %s", state.seq, error)
+        finally:
+            self._checkpointing.release()
 
     def close(self) -> None:
         """Checkpoint, seal the log and release the store; a second close does nothing."""
@@ -560,14 +419,15 @@ class TidalDb:
             if not self._read_only and self._failure is None:
                 self.checkpoint()
         finally:
-            self._release()
+            with self._checkpointing:  # one that is being written ends first
+                self._release()
 
     def _release(self) -> None:
         self._closed = True
         _open_databases.discard(self)
         with contextlib.ExitStack() as stack:  # each of them, whatever another raises
-            if self._lock is not None:
-                stack.callback(self._lock.release)
+            if self._disk is not None and self._disk.lock is not None:
+                stack.callback(self._disk.lock.release)
             stack.callback(self._engine.close)
             stack.callback(self._log.close)
 
@@ -580,7 +440,7 @@ class TidalDb:
         self.close()
 
     def __repr__(self) -> str:
-        where = "in memory" if self._paths is None else str(self._paths.base)
+        where = "in memory" if self._disk is None else str(self._disk.paths.base)
         state = "closed" if self._closed else f"{self.last_seq:,} events"
         return f"<TidalDb {where}, {state}>"
 

@@ -20,6 +20,9 @@ class Log(Protocol):
     @property
     def head_hash(self) -> bytes: ...
 
+    @property
+    def bytes_written(self) -> int: ...
+
     def append(self, batch: EventBatch) -> tuple[int, int]:
         """Return the first and last sequence of the events, which a killed process no longer loses."""
 
@@ -35,9 +38,11 @@ class Log(Protocol):
 class MemoryLog:
     """The log of a database without a directory."""
 
-    def __init__(self) -> None:
-        self.last_seq = 0
-        self.head_hash = b""
+    bytes_written = 0
+    head_hash = b""
+
+    def __init__(self, last_seq: int = 0) -> None:
+        self.last_seq = last_seq
         self._lock = threading.Lock()
 
     @property

@@ -98,30 +98,29 @@ def store_exists(fs: FileSystem, paths: StorePaths) -> bool:
     """Return whether the folder is a store; CorruptStore if it holds a store's files but not its identity."""
     if fs.exists(paths.identity):
         return True
-    leftovers = [folder / name for folder in (paths.wal, paths.checkpoints) for name in fs.list_dir(folder)]
-    if fs.exists(paths.entities):
-        leftovers.append(paths.entities)
-    if leftovers:
-        raise CorruptStore(
-            paths.identity, 0, f"missing, but {leftovers[0]} is there; restore the file from a backup"
-        )
+    for folder in (paths.wal, paths.checkpoints):
+        if found := fs.list_dir(folder):
+            raise CorruptStore(
+                paths.identity, 0, f"missing, but {folder / found[0]} is there; restore it from a backup"
+            )
     return False
 
 
-def create_store(fs: FileSystem, paths: StorePaths, schema: Schema, store_id: bytes) -> StoreIdentity:
-    """Make the folders and files of an empty store; a crash on the way leaves none, and calling again is
-    fine.
-    """
+def prepare_store(fs: FileSystem, paths: StorePaths, schema: Schema) -> None:
+    """Make the folders and the schema file of an empty store. It is a store once it has a name."""
     for folder in (paths.base, *paths.folders):
         fs.make_dir(folder)
     fs.sync_dir(paths.base)
     fs.sync_dir(paths.base.parent)
     replace_file(fs, paths.schema, [schema_to_json(schema)])
+
+
+def name_store(fs: FileSystem, paths: StorePaths, store_id: bytes) -> None:
+    """Write the identity, which makes the prepared folder a store."""
     body = {"format": STORE_FORMAT, "store_id": store_id.hex()}
     replace_file(
         fs, paths.identity, [json.dumps({**body, "blake3": _digest(body)}, indent=2).encode() + b"\n"]
     )
-    return StoreIdentity(store_id, schema)
 
 
 def load_store(fs: FileSystem, paths: StorePaths) -> StoreIdentity:

@@ -40,9 +40,8 @@ def under_load(bench: Bench) -> Iterator[Row]:
 
         reads = _read_latencies(lambda entity_id: db.score(SIGNAL, entity_id), ids, pour)
     ingest = np.array(calls) / 1e6
-    yield Row(
-        "P8", f"ingest of {CALL_EVENTS:,} events, p99.9", _percentile(ingest, 99.9), "ms", "", 15, at_most=1
-    )
+    slowest = _percentile(ingest, 99.9)
+    yield Row("P8", f"ingest of {CALL_EVENTS:,} events, p99.9", slowest, "ms", "", 15, at_most=1)
     yield Row("", "median", _percentile(ingest, 50), "ms")
     yield Row("", "longest", float(ingest.max()), "ms")
     yield Row("", "point read meanwhile, p99", _percentile(reads, 99) / 1e3, "µs", "", 200, at_most=1)

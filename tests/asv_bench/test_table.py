@@ -48,22 +48,14 @@ def test_quantities_have_three_digits_or_are_whole(value: float, text: str) -> N
 
 def test_the_table_is_markdown_with_aligned_columns() -> None:
     lines = table([Row("P1", "a", 1, "ns", "floor", 2, at_most=1.5), Row("", "longer", 2, "ns")]).splitlines()
-    assert lines[0].split() == [
-        "|",
+    assert lines[0].replace("|", " ").split() == [
         "goal",
-        "|",
         "work",
-        "|",
         "measured",
-        "|",
         "against",
-        "|",
         "ratio",
-        "|",
         "aim",
-        "|",
         "met",
-        "|",
     ]
     assert set(lines[1]) <= set("|-: ")
     assert len(lines) == 4 and len({len(line) for line in lines}) == 1
@@ -75,9 +67,8 @@ def test_turns_give_the_median_of_each() -> None:
 
 
 def test_only_what_is_between_the_marks_is_replaced() -> None:
-    assert (
-        replaced(f"above\n{BEGIN}\nold\n{END}\nbelow\n", "new") == f"above\n{BEGIN}\n\nnew\n\n{END}\nbelow\n"
-    )
+    page = replaced(f"above\n{BEGIN}\nold\n{END}\nbelow\n", "new")
+    assert page == f"above\n{BEGIN}\n\nnew\n\n{END}\nbelow\n"
 
 
 def test_a_page_without_marks_is_refused() -> None:

@@ -32,7 +32,7 @@ from tidal.storage.sqlite import APPLICATION_ID, TABLE, VERSION
 from tidal.testing.storage import StorageEngineTests
 
 ITEMS, USERS, CREATORS = KEYSPACES.values()
-NAME = "meta.sqlite"
+NAME = "entities.sqlite"
 
 
 class TestSqliteEngine(StorageEngineTests):

@@ -16,7 +16,6 @@ from tidal.cli.output import add_format_option, write_json
 from tidal.cli.progress import Progress
 from tidal.cli.tables import WIDTH, Column, render_table
 from tidal.cli.times import format_time, iso_time
-from tidal.db import open as open_db
 from tidal.demo.findings import at_place, best_products, fastest_movers, largest_climbs, largest_difference
 from tidal.demo.history import fill, record_history
 from tidal.demo.page import Fact, render_page
@@ -24,6 +23,7 @@ from tidal.demo.report import shop_report
 from tidal.demo.retail import ROWS, OrderLines, join, read_order_lines
 from tidal.demo.worker import BATCH_ROWS, Acknowledged, run_worker
 from tidal.errors import UsageError
+from tidal.opening import open as open_db
 from tidal.store import StorePaths
 
 FAST_ROWS: Final = 60_000

@@ -19,8 +19,8 @@ from tidal.cli.refused import SUFFIX, RefusedFile
 from tidal.cli.store import add_store_option, has_store
 from tidal.cli.times import NS_PER_UNIT, TimeFormat, time_zone
 from tidal.db import TidalDb
-from tidal.db import open as open_db
 from tidal.errors import TidalError, UsageError
+from tidal.opening import open as open_db
 from tidal.schema import Schema
 
 _COLUMN_OPTIONS: Final = {

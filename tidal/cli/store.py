@@ -11,10 +11,10 @@ from typing import Any
 
 from tidal.cli.times import parse_time
 from tidal.db import TidalDb
-from tidal.db import open as open_db
 from tidal.durable import OsFileSystem
 from tidal.entities import EntityStore, entity_key_id
 from tidal.errors import InvalidEntity
+from tidal.opening import open as open_db
 from tidal.schema.events import ID_MAX
 from tidal.store import StorePaths, store_exists
 

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tidal.db import TidalDb
-from tidal.db import open as open_db
 from tidal.demo.retail import OrderLines, retail_schema
+from tidal.opening import open as open_db
 
 DAY_NS: Final = 86_400_000_000_000
 NET: Final = {"purchase.score": 1.0, "cancel.score": -1.0}

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Final, TextIO
 
 import tidal
-from tidal.db import open as open_db
 from tidal.demo.retail import read_order_lines, retail_schema
 from tidal.errors import TidalError
+from tidal.opening import open as open_db
 
 BATCH_ROWS: Final = 4096
 KILL_DELAY_MAX: Final = 0.03  # seconds, about the time of one batch: a kill may come at any moment of it

@@ -27,7 +27,7 @@ class Ranking(NamedTuple):
 class Table:
     """Hash-partitioned shards of one signal type. Methods may be called from any thread.
 
-    Times are ns; ``at`` before the clock reads as the clock does (DESIGN: t' = max(t, C)). ``now`` says that
+    Times are ns; ``at`` before the clock reads as the clock does (t' = max(t, clock)). ``now`` says that
     ``at`` is the present, so that turning the windows to it pays.
     """
 

@@ -11,18 +11,14 @@ _MODES = ("group", "always", "interval", "os")
 
 @dataclass(frozen=True, slots=True)
 class SyncPolicy:
-    """What the log does about power cuts. A killed process loses nothing under any of them.
+    """When an append is acknowledged, and what a power cut may lose. A killed process loses nothing.
 
-    =============  ====================================  ===============================================
-    ``mode``       an append is acknowledged when        a power cut loses
-    =============  ====================================  ===============================================
-    ``group``      its batch is synced; callers that     nothing acknowledged
-                   wait together share one sync
-    ``always``     its batch is synced                   nothing acknowledged
-    ``interval``   the kernel has it                     the last ``interval_ns`` and one sync, a suffix
-    ``os``         the kernel has it                     what the kernel had not written of the active
-                                                         segment
-    =============  ====================================  ===============================================
+    - ``group``: acknowledged when its batch is synced; callers that wait together share one sync. Loses
+      nothing acknowledged.
+    - ``always``: acknowledged when its batch is synced. Loses nothing acknowledged.
+    - ``interval``: acknowledged when the kernel has it. Loses the last ``interval_ns`` and one sync at most:
+      a suffix, never a hole.
+    - ``os``: acknowledged when the kernel has it. Loses what the kernel had not written of the active segment.
     """
 
     mode: str = "group"
