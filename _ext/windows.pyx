@@ -7,7 +7,7 @@ only, and memory follows activity.
 """
 
 from libc.stdint cimport int64_t, uint32_t
-from libc.stdlib cimport calloc, free, qsort, realloc
+from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memset
 
 from tidal._ext.layout cimport HotRecord, prefetch
@@ -16,7 +16,10 @@ cdef enum:
     AHEAD = 16                  # rows to prefetch before they are touched
     MINUTES_PER_HOUR = 60
     COLUMN_ENTRIES_MIN = 16
+    COMPACT_MIN = 256
     SPARSE_FACTOR = 16          # below row_count / 16 entries, sorting beats a counter for each row
+    RADIX_BITS = 10
+    RADIX = 1 << RADIX_BITS
 
 cdef int64_t MINUTE_NS = 60000000000
 cdef int64_t HOUR_NS = 3600000000000
@@ -44,24 +47,37 @@ cdef int64_t hour_of(const Windows *windows, int64_t fine) noexcept nogil:
 # ------------------------------------------------------------------------------------------ columns
 
 
-cdef int column_append(Column *column, uint32_t slot, uint32_t count, uint32_t row_count) noexcept nogil:
-    """Add an entry; 0, or -1 without memory."""
+cdef int column_reserve(Column *column, size_t more, uint32_t row_count) noexcept nogil:
+    """Make room for more entries; 0, or -1 without memory."""
     cdef size_t capacity
     cdef Entry *entries
-    if column.count == column.capacity:
-        if column.count >= 2 * column.compacted + 256:
-            column_compact(column, row_count)  # without memory for that, growing may still work
-        if column.count * 2 > column.capacity or column.capacity == 0:
-            capacity = column.capacity + column.capacity // 2 + COLUMN_ENTRIES_MIN
-            entries = <Entry *>realloc(column.entries, capacity * sizeof(Entry))
-            if entries == NULL:
-                return -1
-            column.entries = entries
-            column.capacity = capacity
+    if column.count + more <= column.capacity:
+        return 0
+    # Where most rows are in it already, further entries are mostly of the same slots.
+    if column.count >= 2 * column.compacted + COMPACT_MIN and column.count >= row_count // SPARSE_FACTOR:
+        column_compact(column, row_count)  # without memory for that, growing may still work
+    capacity = column.count + more + column.count // 2 + COLUMN_ENTRIES_MIN
+    entries = <Entry *>realloc(column.entries, capacity * sizeof(Entry))
+    if entries == NULL:
+        return -1
+    column.entries = entries
+    column.capacity = capacity
+    return 0
+
+
+cdef int column_append(Column *column, uint32_t slot, uint32_t count, uint32_t row_count) noexcept nogil:
+    """Add an entry; 0, or -1 without memory."""
+    if column.count == column.capacity and column_reserve(column, 1, row_count):
+        return -1
+    push(column, slot, count)
+    return 0
+
+
+cdef inline void push(Column *column, uint32_t slot, uint32_t count) noexcept nogil:
+    """Add an entry for which there is room."""
     column.entries[column.count].slot = slot
     column.entries[column.count].count = count
     column.count += 1
-    return 0
 
 
 cdef void column_clear(Column *column) noexcept nogil:
@@ -69,47 +85,83 @@ cdef void column_clear(Column *column) noexcept nogil:
     memset(column, 0, sizeof(Column))
 
 
-cdef int compare_entries(const void *a, const void *b) noexcept nogil:
-    cdef uint32_t left = (<const Entry *>a).slot, right = (<const Entry *>b).slot
-    return (left > right) - (left < right)
-
-
 cdef int column_compact(Column *column, uint32_t row_count) noexcept nogil:
     """Leave one entry a slot, in slot order, and no spare capacity; 0, or -1 without memory and unchanged."""
-    cdef uint32_t *totals
-    cdef size_t i, kept = 0
-    cdef uint32_t slot
     cdef Entry *trimmed
     if column.count == 0:
         return 0
     if column.count < row_count // SPARSE_FACTOR:
-        qsort(column.entries, column.count, sizeof(Entry), compare_entries)
-        for i in range(1, column.count):
-            if column.entries[i].slot == column.entries[kept].slot:
-                column.entries[kept].count += column.entries[i].count
-            else:
-                kept += 1
-                column.entries[kept] = column.entries[i]
-        kept += 1
-    else:
-        totals = <uint32_t *>calloc(row_count, sizeof(uint32_t))
-        if totals == NULL:
+        if sort_entries(column, row_count):
             return -1
-        for i in range(column.count):
-            totals[column.entries[i].slot] += column.entries[i].count
-        # Distinct slots are no more than entries, so this never writes past what is there.
-        for slot in range(row_count):
-            if totals[slot]:
-                column.entries[kept].slot = slot
-                column.entries[kept].count = totals[slot]
-                kept += 1
-        free(totals)
-    column.count = column.compacted = kept
-    trimmed = <Entry *>realloc(column.entries, kept * sizeof(Entry))
+        join_entries(column)
+    elif count_entries(column, row_count):
+        return -1
+    column.compacted = column.count
+    trimmed = <Entry *>realloc(column.entries, column.count * sizeof(Entry))
     if trimmed != NULL:
         column.entries = trimmed
-        column.capacity = kept
+        column.capacity = column.count
     return 0
+
+
+cdef int count_entries(Column *column, uint32_t row_count) noexcept nogil:
+    """Compact by a counter for each row."""
+    cdef uint32_t *totals = <uint32_t *>calloc(row_count, sizeof(uint32_t))
+    cdef size_t i
+    cdef uint32_t slot
+    if totals == NULL:
+        return -1
+    for i in range(column.count):
+        totals[column.entries[i].slot] += column.entries[i].count
+    column.count = 0
+    # Distinct slots are no more than entries were, so this never writes past what is there.
+    for slot in range(row_count):
+        if totals[slot]:
+            push(column, slot, totals[slot])
+    free(totals)
+    return 0
+
+
+cdef int sort_entries(Column *column, uint32_t row_count) noexcept nogil:
+    """Sort by slot: by its lowest digit, then the next, each pass keeping the order of the one before."""
+    cdef size_t[RADIX] places
+    cdef size_t i, next_place, size
+    cdef uint32_t shift = 0, digit
+    cdef Entry *source = column.entries
+    cdef Entry *target = <Entry *>malloc(column.count * sizeof(Entry))
+    if target == NULL:
+        return -1
+    while shift < 32 and (row_count - 1) >> shift:
+        memset(places, 0, sizeof(places))
+        for i in range(column.count):
+            places[source[i].slot >> shift & (RADIX - 1)] += 1
+        next_place = 0
+        for digit in range(RADIX):
+            size = places[digit]
+            places[digit] = next_place
+            next_place += size
+        for i in range(column.count):
+            digit = source[i].slot >> shift & (RADIX - 1)
+            target[places[digit]] = source[i]
+            places[digit] += 1
+        source, target = target, source
+        shift += RADIX_BITS
+    column.entries = source
+    column.capacity = column.count
+    free(target)
+    return 0
+
+
+cdef void join_entries(Column *column) noexcept nogil:
+    """Add up neighbours of one slot."""
+    cdef size_t i, last = 0
+    for i in range(1, column.count):
+        if column.entries[i].slot == column.entries[last].slot:
+            column.entries[last].count += column.entries[i].count
+        else:
+            last += 1
+            column.entries[last] = column.entries[i]
+    column.count = last + 1
 
 
 # ------------------------------------------------------------------------------------------ life
@@ -158,14 +210,19 @@ cdef int seal_running(Windows *windows, HotRecord *rows, uint32_t row_count) noe
     cdef uint32_t slot
     cdef Column *minute = minute_column(windows, windows.rolled)
     cdef Column *hour = hour_column(windows, hour_of(windows, windows.rolled))
+    cdef bint minutes = windows.keeps[0], hours = windows.hours_kept != 0
+    if minutes and column_reserve(minute, windows.dirty_count, row_count):
+        return -1
+    if hours and column_reserve(hour, windows.dirty_count, row_count):
+        return -1
     for i in range(windows.dirty_count):
         if i + AHEAD < windows.dirty_count:
             prefetch(&rows[windows.dirty[i + AHEAD]])
         slot = windows.dirty[i]
-        if windows.keeps[0] and column_append(minute, slot, rows[slot].running, row_count):
-            return -1
-        if windows.hours_kept and column_append(hour, slot, rows[slot].running, row_count):
-            return -1
+        if minutes:
+            push(minute, slot, rows[slot].running)
+        if hours:
+            push(hour, slot, rows[slot].running)
         rows[slot].running = 0
     windows.dirty_count = 0
     return 0
@@ -173,15 +230,11 @@ cdef int seal_running(Windows *windows, HotRecord *rows, uint32_t row_count) noe
 
 cdef void apply_column(const Column *column, HotRecord *rows, int window, bint adds) noexcept nogil:
     cdef size_t i
-    cdef const Entry *entry
+    cdef uint32_t sign = 1 if adds else <uint32_t>-1  # unsigned: the product wraps to a subtraction
     for i in range(column.count):
         if i + AHEAD < column.count:
             prefetch(&rows[column.entries[i + AHEAD].slot])
-        entry = &column.entries[i]
-        if adds:
-            rows[entry.slot].windows[window] += entry.count
-        else:
-            rows[entry.slot].windows[window] -= entry.count
+        rows[column.entries[i].slot].windows[window] += sign * column.entries[i].count
 
 
 cdef int roll_fine(Windows *windows, HotRecord *rows, uint32_t row_count, int64_t fine) noexcept nogil:

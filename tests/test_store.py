@@ -43,8 +43,8 @@ def test_what_is_made_is_read_back(paths: StorePaths) -> None:
     assert store_exists(fs, paths)
     assert load_store(fs, paths) == made
     assert sorted(p.name for p in paths.base.iterdir()) == [
-        "archive", "cache", "checkpoints", "creators", "exports", "items", "schema.json", "store.json", "users",
-        "wal",
+        "archive", "cache", "checkpoints", "creators", "exports", "items", "schema.json", "store.json",
+        "users", "wal",
     ]  # fmt: skip
     assert all(p.stat().st_mode & 0o077 == 0 for p in paths.base.iterdir())
 

@@ -18,7 +18,8 @@ class SyncPolicy:
     - ``always``: acknowledged when its batch is synced. Loses nothing acknowledged.
     - ``interval``: acknowledged when the kernel has it. Loses the last ``interval_ns`` and one sync at most:
       a suffix, never a hole.
-    - ``os``: acknowledged when the kernel has it. Loses what the kernel had not written of the active segment.
+    - ``os``: acknowledged when the kernel has it. Loses what the kernel had not written of the active
+      segment.
     """
 
     mode: str = "group"
