@@ -135,7 +135,7 @@ def test_times_may_be_written_in_many_ways(db: tidal.TidalDb) -> None:
     db.signal("view", 1, timestamp=NOW)
     for at in (moment, np.datetime64(NOW, "ns"), NOW):
         assert db.score("view", 1, at=at) == 3.0
-    for wrong in ("yesterday", 2**63 - 1, 1.5, np.datetime64("NaT")):
+    for wrong in ("yesterday", 2**63 - 1, 1.5, np.datetime64("NaT", "ns")):
         with pytest.raises(tidal.InvalidEvent, match="at"):
             db.score("view", 1, at=wrong)
 

@@ -1,9 +1,8 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
-import random
-import signal
 import subprocess
 import sys
 import threading
@@ -352,36 +351,56 @@ def test_an_interrupt_at_any_line_of_a_write_reuses_no_sequence(log) -> None:
     assert log.scan().last_seq == writer.last_seq
 
 
+# In a process of its own: a signal that comes late would end the test run, not the test.
+STORM = """
+import json, random, signal, sys, threading
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from conftest import Log
+
+log = Log(Path(sys.argv[1]))
+writer = log.writer("group", segment_bytes=20_000)
+storm, main = threading.Event(), threading.main_thread().ident
+
+def strike():
+    pauses = random.Random(3)
+    while not storm.wait(pauses.uniform(0, 0.004)):
+        signal.pthread_kill(main, signal.SIGINT)
+
+acknowledged, struck = [], 0
+thread = threading.Thread(target=strike)
+thread.start()
+while struck < 200:
+    try:
+        written = writer.append(log.batch(1, writer.settle() + 1))
+        writer.commit(written[1])
+        acknowledged.append(written[0])
+    except KeyboardInterrupt:
+        struck += 1
+while signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+    try:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    except KeyboardInterrupt:
+        pass
+storm.set()
+thread.join()
+writer.close()
+print(json.dumps([acknowledged, writer.last_seq]))
+"""
+
+
 def test_a_storm_of_signals_reuses_no_sequence(log) -> None:
-    writer = log.writer("group", segment_bytes=20_000)
-    storm = threading.Event()
-    main = threading.main_thread().ident
-
-    def strike() -> None:
-        pauses = random.Random(3)
-        while not storm.wait(pauses.uniform(0, 0.004)):
-            signal.pthread_kill(main, signal.SIGINT)
-
-    acknowledged, struck = [], 0
-    thread = threading.Thread(target=strike)
-    thread.start()
-    while struck < 200:
-        try:
-            written = writer.append(log.batch(1, writer.settle() + 1))
-            writer.commit(written[1])
-            acknowledged.append(written[0])
-        except KeyboardInterrupt:
-            struck += 1
-    while thread.is_alive():
-        try:
-            storm.set()
-            thread.join()
-        except KeyboardInterrupt:
-            pass
-    writer.close()
-    assert log.events() == list(range(1, writer.last_seq + 1))
+    child = subprocess.run(
+        [sys.executable, "-c", STORM, str(log.directory), str(Path(__file__).parent)],
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
+        check=True,
+    )
+    acknowledged, last_seq = json.loads(child.stdout)
+    assert acknowledged
+    assert log.events() == list(range(1, last_seq + 1))
     assert len(set(acknowledged)) == len(acknowledged)
-    assert log.scan().last_seq == writer.last_seq
+    assert log.scan().last_seq == last_seq
 
 
 # ------------------------------------------------------------------------------------ the end
