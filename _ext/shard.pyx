@@ -2,6 +2,7 @@
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
+from libc.string cimport memset
 
 from cpython.buffer cimport PyBuffer_FillInfo
 
@@ -15,17 +16,9 @@ from tidal._ext.decay cimport (
 )
 from tidal._ext.index cimport index_close, index_ensure, index_open
 from tidal._ext.layout cimport HotRecord, Reader, acquire, decay_of, unlock
-from tidal._ext.windows cimport (
-    Column, advance_clock, column_append, column_compact, floor_divide, hour_column, hour_of, minute_column,
-    roll_to, seal_running, windows_close, windows_open,
-)
-
-RECORD_BYTES = sizeof(HotRecord)
-RECORD_DTYPE = np.dtype([
-    ("entity_id", "<u8"), ("last_time", "<i8"), ("sums", "<f8", 3), ("total", "<u8"),
-    ("windows", "<u4", 3), ("running", "<u4"),
-])
-assert RECORD_DTYPE.itemsize == RECORD_BYTES
+from tidal._ext.saved cimport RINGS, Copy, RingArrays, add_columns, arrays_of, free_copy, take_copy
+from tidal._ext.saved import RECORD_DTYPE, RING_NAMES, check_columns
+from tidal._ext.windows cimport advance_clock, roll_to, windows_close, windows_open
 
 
 cdef class RecordView:
@@ -164,25 +157,18 @@ cdef class Shard:
         uint32[m], ``*_count`` uint32[m], where column i is [end[i-1], end[i]) of the latter two, in slot
         order.
         """
+        cdef Copy copy
         cdef int failed
         with nogil:
             acquire(&self.state.lock)
-            failed = (advance_clock(&self.state.windows, self.state.arena.rows, self.state.arena.count, clock)
-                      if self.state.windows.started else 0)
-            if not failed and self.state.windows.fine_ns:
-                failed = seal_running(&self.state.windows, self.state.arena.rows, self.state.arena.count)
+            failed = take_copy(self.state, clock, &copy)
+            unlock(&self.state.lock)
         try:
             if failed:
                 raise MemoryError("no memory to save a shard")
-            rows = self.records()
-            saved = {
-                name: np.ascontiguousarray(rows[name]) for name in ("entity_id", "last_time", "sums", "total")
-            }
-            save_columns(self.state, saved, "minute")
-            save_columns(self.state, saved, "hour")
+            return arrays_of(&copy)
         finally:
-            unlock(&self.state.lock)
-        return saved
+            free_copy(&copy)
 
     def merge(self, dict saved, int64_t clock):
         """Add what another shard's save() returned; ``clock`` is the newest time of the type, both included.
@@ -193,119 +179,42 @@ cdef class Shard:
         cdef const int64_t[::1] times = saved["last_time"]
         cdef const double[:, ::1] sums = saved["sums"]
         cdef const uint64_t[::1] totals = saved["total"]
+        cdef const int64_t[::1] buckets, ends
+        cdef const uint32_t[::1] their_slots, counts
+        cdef RingArrays[RINGS] rings
         cdef Py_ssize_t i, count = entity_ids.shape[0]
         cdef uint32_t[::1] slots = np.empty(count, np.uint32)
-        cdef int failed
-        cdef uint32_t slot
+        cdef int ring, failed
         if not times.shape[0] == sums.shape[0] == totals.shape[0] == count or sums.shape[1] != SUMS_MAX:
             raise ValueError("record columns of different lengths")
         if count and int(np.max(saved["last_time"])) > clock:
             raise ValueError("a record is newer than the clock")
-        for ring in ("minute", "hour"):
-            check_columns(saved, ring, count)
+        memset(rings, 0, sizeof(rings))
+        for ring in range(RINGS):
+            name = RING_NAMES[ring]
+            check_columns(saved, name, count)
+            buckets, ends = saved[f"{name}_bucket"], saved[f"{name}_end"]
+            their_slots, counts = saved[f"{name}_slot"], saved[f"{name}_count"]
+            if buckets.shape[0]:  # ``saved`` keeps the arrays alive
+                rings[ring].columns = buckets.shape[0]
+                rings[ring].buckets, rings[ring].ends = &buckets[0], &ends[0]
+                rings[ring].slots, rings[ring].counts = &their_slots[0], &counts[0]
         if count == 0:
             return
         with nogil:
             acquire(&self.state.lock)
             failed = (index_ensure(&self.state.index, <uint64_t>self.state.arena.count + count)
                       or arena_ensure(&self.state.arena, <size_t>self.state.arena.count + count)
-                      or advance_clock(&self.state.windows, self.state.arena.rows, self.state.arena.count,
-                      clock))
+                      or advance_clock(
+                          &self.state.windows, self.state.arena.rows, self.state.arena.count, clock))
             if not failed:
                 for i in range(count):
-                    slot = find_or_insert(self.state, entity_ids[i], times[i])
-                    slots[i] = slot
-                    self.state.arena.rows[slot].total += totals[i]
-                    add_to_sums(self.state, &self.state.arena.rows[slot], &sums[i, 0], times[i])
+                    slots[i] = find_or_insert(self.state, entity_ids[i], times[i])
+                    self.state.arena.rows[slots[i]].total += totals[i]
+                    add_to_sums(self.state, &self.state.arena.rows[slots[i]], &sums[i, 0], times[i])
                     self.state.events += totals[i]
-        try:
-            if failed:
-                raise MemoryError("no memory to merge a shard")
-            merge_columns(self.state, saved, "minute", slots)
-            merge_columns(self.state, saved, "hour", slots)
-        finally:
+            for ring in range(RINGS):
+                failed = failed or add_columns(self.state, ring, &rings[ring], &slots[0])
             unlock(&self.state.lock)
-
-
-# ------------------------------------------------------------------------------ columns to arrays and back
-
-
-cdef save_columns(ShardState *state, dict saved, str ring):
-    cdef int64_t newest, bucket, span
-    cdef bint minutes = ring == "minute"
-    cdef Column *column
-    cdef const unsigned char[::1] raw
-    buckets, ends, entries = [], [], []
-    end = 0
-    if state.windows.started and state.windows.fine_ns:
-        newest = floor_divide(state.windows.clock, state.windows.fine_ns)
-        span = 60 if state.windows.keeps[0] else 0
-        if not minutes:
-            newest, span = hour_of(&state.windows, newest), state.windows.hours_kept
-        for bucket in range(newest - span + 1, newest + 1):
-            column = (minute_column(&state.windows, bucket) if minutes
-                      else hour_column(&state.windows, bucket))
-            if column.count == 0:
-                continue
-            if column_compact(column, state.arena.count):
-                raise MemoryError("no memory to save window columns")
-            raw = <const unsigned char[:column.count * sizeof(uint64_t)]><unsigned char *>column.entries
-            entries.append(np.array(raw).view(np.uint32).reshape(-1, 2))
-            end += column.count
-            buckets.append(bucket)
-            ends.append(end)
-    both = np.concatenate(entries) if entries else np.empty((0, 2), np.uint32)
-    saved[f"{ring}_bucket"] = np.array(buckets, np.int64)
-    saved[f"{ring}_end"] = np.array(ends, np.int64)
-    saved[f"{ring}_slot"] = np.ascontiguousarray(both[:, 0])
-    saved[f"{ring}_count"] = np.ascontiguousarray(both[:, 1])
-
-
-cdef merge_columns(ShardState *state, dict saved, str ring, uint32_t[::1] slots):
-    cdef const int64_t[::1] buckets = saved[f"{ring}_bucket"]
-    cdef const int64_t[::1] ends = saved[f"{ring}_end"]
-    cdef const uint32_t[::1] their_slots = saved[f"{ring}_slot"]
-    cdef const uint32_t[::1] counts = saved[f"{ring}_count"]
-    cdef bint minutes = ring == "minute"
-    cdef int64_t newest, rolled, bucket, i, start = 0
-    cdef Py_ssize_t c
-    cdef uint32_t slot
-    cdef HotRecord *row
-    if not state.windows.fine_ns:
-        return
-    newest = floor_divide(state.windows.clock, state.windows.fine_ns)
-    rolled = state.windows.rolled
-    if not minutes:
-        newest, rolled = hour_of(&state.windows, newest), hour_of(&state.windows, rolled)
-    for c in range(buckets.shape[0]):
-        bucket = buckets[c]
-        if bucket > newest - (60 if minutes else state.windows.hours_kept):
-            for i in range(start, ends[c]):
-                slot = slots[their_slots[i]]
-                row = &state.arena.rows[slot]
-                if column_append(minute_column(&state.windows, bucket) if minutes
-                                 else hour_column(&state.windows, bucket),
-                                 slot, counts[i], state.arena.count):
-                    raise MemoryError("no memory to merge window columns")
-                if minutes:
-                    row.windows[0] += counts[i] if bucket > rolled - 60 else 0
-                else:
-                    row.windows[1] += (
-                        counts[i] if state.windows.keeps[1] and bucket > rolled - 24 else 0)
-                    row.windows[2] += (
-                        counts[i] if state.windows.keeps[2] and bucket > rolled - 168 else 0)
-        start = ends[c]
-
-
-def check_columns(dict saved, str ring, Py_ssize_t row_count):
-    """Raise ValueError unless the columns of one ring are well formed and name rows that there are."""
-    buckets, ends = saved[f"{ring}_bucket"], saved[f"{ring}_end"]
-    slots, counts = saved[f"{ring}_slot"], saved[f"{ring}_count"]
-    if len(buckets) != len(ends) or len(slots) != len(counts):
-        raise ValueError(f"{ring} columns of different lengths")
-    if (int(ends[len(ends) - 1]) if len(ends) else 0) != len(slots) or np.any(np.diff(ends, prepend=0) <= 0):
-        raise ValueError(f"{ring} columns do not add up")
-    if np.any(np.diff(buckets) <= 0):
-        raise ValueError(f"{ring} buckets are out of order")
-    if len(slots) and int(slots.max()) >= row_count:
-        raise ValueError(f"a {ring} column names a row that is not there")
+        if failed:
+            raise MemoryError("no memory to merge a shard")

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidal._ext.shard import RECORD_BYTES, RECORD_DTYPE, Shard, check_columns
+from tidal._ext.saved import RECORD_BYTES, RECORD_DTYPE, check_columns
+from tidal._ext.shard import Shard
 from tidal._ext.shards import ShardSet, shards_of
 
 HOUR = 3600 * 10**9
@@ -167,3 +168,28 @@ def test_points_are_read_while_a_batch_is_applied() -> None:
     reader.join()
     assert torn == []
     assert shards.count_of(0, 3, 0) == 3 * n
+
+
+def test_saving_and_reading_do_not_wait_for_each_other() -> None:
+    """Single reads wait for a shard with the interpreter's lock held: who has a shard must not want that."""
+    shard = Shard([DAY], True, True, True)
+    ingest(shard, list(range(20_000)), [HOUR] * 20_000)
+    shards, stop = ShardSet([shard]), threading.Event()
+
+    def read() -> None:
+        while not stop.is_set():
+            shards.score(1, 0, HOUR)
+            shards.count_of(1, 1, HOUR)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        for _ in range(60):
+            saved = shard.save(HOUR)
+            Shard([DAY], True, True, True).merge(saved, HOUR)
+            shard.merge(saved, HOUR)
+            assert len(shard.top_counts(3, 0, HOUR)[0]) == 3
+    finally:
+        stop.set()
+        reader.join()
+    assert shards.count_of(1, 3, HOUR) == 2**60

@@ -4,11 +4,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-RECORD_BYTES: int
-RECORD_DTYPE: np.dtype[np.void]
-
-def check_columns(saved: dict[str, NDArray[Any]], ring: str, row_count: int) -> None: ...
-
 class RecordView:
     def __init__(self, shard: Shard) -> None: ...
     def __buffer__(self, flags: int, /) -> memoryview: ...

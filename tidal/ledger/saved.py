@@ -9,16 +9,14 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from tidal._ext.shard import check_columns
+from tidal._ext.saved import RECORD_ARRAYS, RING_NAMES, check_columns
 from tidal._ext.shards import shards_of
 
 SavedShard = dict[str, NDArray[Any]]
 
-RECORD_ARRAYS: Final = ("entity_id", "last_time", "sums", "total")
-RINGS: Final = ("minute", "hour")
 ARRAYS: Final = (
     *RECORD_ARRAYS,
-    *(f"{ring}_{part}" for ring in RINGS for part in ("bucket", "end", "slot", "count")),
+    *(f"{ring}_{part}" for ring in RING_NAMES for part in ("bucket", "end", "slot", "count")),
 )
 
 
@@ -29,7 +27,7 @@ def reshard(saved: list[SavedShard], shard_count: int) -> list[SavedShard]:
     parts: list[list[SavedShard]] = [[] for _ in range(shard_count)]
     for shard in saved:
         owners = shards_of(shard["entity_id"], shard_count)
-        for ring in RINGS:
+        for ring in RING_NAMES:
             check_columns(shard, ring, len(owners))
         for number in range(shard_count):
             parts[number].append(_select(shard, owners == number))
@@ -39,7 +37,7 @@ def reshard(saved: list[SavedShard], shard_count: int) -> list[SavedShard]:
 def _select(saved: SavedShard, rows: NDArray[np.bool_]) -> SavedShard:
     part = {name: np.ascontiguousarray(saved[name][rows]) for name in RECORD_ARRAYS}
     new_slots = np.cumsum(rows, dtype=np.int64) - 1
-    for ring in RINGS:
+    for ring in RING_NAMES:
         slots, ends = saved[f"{ring}_slot"], saved[f"{ring}_end"]
         kept = rows[slots]
         column = np.repeat(np.arange(len(ends)), np.diff(ends, prepend=0))[kept]
@@ -57,7 +55,7 @@ def _join(parts: list[SavedShard]) -> SavedShard:
         return parts[0]
     joined: SavedShard = {name: np.concatenate([part[name] for part in parts]) for name in RECORD_ARRAYS}
     offsets = np.cumsum([0, *(len(part["entity_id"]) for part in parts[:-1])])
-    for ring in RINGS:
+    for ring in RING_NAMES:
         buckets = np.concatenate(
             [np.repeat(p[f"{ring}_bucket"], np.diff(p[f"{ring}_end"], prepend=0)) for p in parts]
         )
