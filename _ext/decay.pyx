@@ -76,16 +76,12 @@ cdef void add_anywhere(const ShardState *state, HotRecord *row, float weight, in
 
 
 cdef bint prepare_terms(
-    ShardState *state, Events events, int64_t count, int64_t *low_out, int64_t *high_out
+    ShardState *state, Events events, int64_t count, int64_t earliest, int64_t latest,
+    int64_t *low_out, int64_t *high_out
 ) noexcept nogil:
-    """Fill state.terms where all events lie between the same two landmarks, [low, high); return whether
-    they do.
-    """
-    cdef int64_t earliest = INT64_MAX, latest = INT64_MIN, landmark, cell, i
+    """Fill state.terms if all events lie between two neighbouring landmarks, [low, high); return whether."""
+    cdef int64_t landmark, cell
     cdef int j
-    for i in range(count):
-        earliest = min(earliest, events.times[i])
-        latest = max(latest, events.times[i])
     low_out[0], high_out[0] = INT64_MIN, INT64_MAX
     for j in range(state.sum_count):
         cell = state.decays[j].cell
@@ -114,13 +110,14 @@ cdef void find_slots(ShardState *state, const uint64_t *entity_ids, int64_t coun
                 prefetch(&state.arena.rows[slot])
 
 
-cdef int ingest_chunk(ShardState *state, Events events, int64_t count, int64_t clock) noexcept nogil:
-    """Apply CHUNK events at most; clock is not before any of them. 0, or -1 without memory.
+cdef int ingest_chunk(ShardState *state, Events events, int64_t count) noexcept nogil:
+    """Apply CHUNK events at most. 0, or -1 without memory. The lock is held by the caller.
 
-    The lock is held by the caller. Slots are given in the order of the events, so that equal logs give equal
-    bytes however they are cut.
+    The clock goes to the newest of them first, so windows turn once a chunk, however many minutes of history
+    are in it. Slots are given in the order of the events, so that equal logs give equal bytes however
+    they are cut.
     """
-    cdef int64_t i, t, low, high
+    cdef int64_t i, t, low, high, earliest = INT64_MAX, latest = INT64_MIN
     cdef uint32_t slot
     cdef HotRecord *row
     cdef double *terms0 = state.terms[0]
@@ -128,13 +125,16 @@ cdef int ingest_chunk(ShardState *state, Events events, int64_t count, int64_t c
     cdef double *terms2 = state.terms[2]
     cdef uint32_t inc0, inc1, inc2, largest = state.windows.largest
     cdef bint windowed = state.windows.fine_ns != 0, same_cell
+    for i in range(count):
+        earliest = min(earliest, events.times[i])
+        latest = max(latest, events.times[i])
     if (index_ensure(&state.index, <uint64_t>state.arena.count + count)
             or arena_ensure(&state.arena, <size_t>state.arena.count + count)
             or windows_reserve(&state.windows, count)
-            or advance_clock(&state.windows, state.arena.rows, state.arena.count, clock)):
+            or advance_clock(&state.windows, state.arena.rows, state.arena.count, latest)):
         return -1
     inc0, inc1, inc2 = state.windows.increments[0], state.windows.increments[1], state.windows.increments[2]
-    same_cell = prepare_terms(state, events, count, &low, &high)
+    same_cell = prepare_terms(state, events, count, earliest, latest, &low, &high)
     find_slots(state, events.entity_ids, count)
     for i in range(count):
         t = events.times[i]

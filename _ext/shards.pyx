@@ -70,14 +70,14 @@ cdef void deal_out(Deal *deal, Events events, int64_t count, uint32_t shard_coun
         deal.times[place] = events.times[i]
 
 
-cdef int ingest_into(ShardState *state, Events events, int64_t count, int64_t clock) noexcept nogil:
+cdef int ingest_into(ShardState *state, Events events, int64_t count) noexcept nogil:
     """Apply any number of events, a chunk at a time: others get the lock in between."""
     cdef int64_t size
     cdef int failed = 0
     while count > 0 and not failed:
         size = min(<int64_t>CHUNK, count)
         acquire(&state.lock)
-        failed = ingest_chunk(state, events, size, clock)
+        failed = ingest_chunk(state, events, size)
         unlock(&state.lock)
         events.entity_ids += size
         events.weights += size
@@ -109,11 +109,8 @@ cdef class ShardSet:
 
     # -------------------------------------------------------------------------------------- writing
 
-    def ingest(
-        self, const uint64_t[::1] entity_ids, const float[::1] weights, const int64_t[::1] times,
-        int64_t clock,
-    ):
-        """Apply events in order. ``clock`` is the newest time of the signal type, these events included."""
+    def ingest(self, const uint64_t[::1] entity_ids, const float[::1] weights, const int64_t[::1] times):
+        """Apply events in order."""
         cdef Py_ssize_t count = entity_ids.shape[0], start = 0, size
         cdef Events events
         cdef Deal *deal = NULL
@@ -135,16 +132,16 @@ cdef class ShardSet:
                 events.entity_ids, events.weights = &entity_ids[start], &weights[start]
                 events.times = &times[start]
                 if deal == NULL:
-                    failed = ingest_into(self.states[0], events, size, clock)
+                    failed = ingest_into(self.states[0], events, size)
                 else:
                     deal_out(deal, events, size, self.count)
-                    failed = self.ingest_dealt(deal, first, clock)
+                    failed = self.ingest_dealt(deal, first)
                 start += size
             free(deal)
         if failed:
             raise MemoryError("no memory to apply events")
 
-    cdef int ingest_dealt(self, Deal *deal, uint32_t first, int64_t clock) noexcept nogil:
+    cdef int ingest_dealt(self, Deal *deal, uint32_t first) noexcept nogil:
         cdef Events events
         cdef uint32_t i, shard
         cdef int64_t begin
@@ -153,16 +150,16 @@ cdef class ShardSet:
             begin = deal.ends[shard - 1] if shard else 0
             events.entity_ids, events.weights = &deal.entity_ids[begin], &deal.weights[begin]
             events.times = &deal.times[begin]
-            if ingest_into(self.states[shard], events, deal.ends[shard] - begin, clock):
+            if ingest_into(self.states[shard], events, deal.ends[shard] - begin):
                 return -1
         return 0
 
-    def add(self, uint64_t entity_id, float weight, int64_t t, int64_t clock):
+    def add(self, uint64_t entity_id, float weight, int64_t t):
         """Apply one event."""
         cdef Events events
         cdef int failed
         events.entity_ids, events.weights, events.times = &entity_id, &weight, &t
-        failed = ingest_into(self.states[shard_index(entity_id, self.count)], events, 1, clock)
+        failed = ingest_into(self.states[shard_index(entity_id, self.count)], events, 1)
         if failed:
             raise MemoryError("no memory to apply an event")
 

@@ -34,13 +34,12 @@ class ShardBatches:
         self.shards = ShardSet([_new_shard() for _ in range(shards)])
         first = each_once(entities)
         self.clock = START_NS + first.span_ns
-        self.shards.ingest(first.ids, first.weights, first.times, self.clock)
+        self.shards.ingest(first.ids, first.weights, first.times)
         batch = events(entities, BATCH_EVENTS, skew=skew)
         self.batch = Events(batch.ids, batch.weights, batch.times + first.span_ns)
-        self.until = int(self.batch.times.max())
 
     def time_ingest(self, entities: int, skew: int, shards: int) -> None:
-        self.shards.ingest(*self.batch, self.until)
+        self.shards.ingest(*self.batch)
 
     def time_scores(self, entities: int, skew: int, shards: int) -> None:
         self.shards.scores(self.batch.ids, 0, self.clock)
@@ -60,7 +59,7 @@ class MinuteTurn:
         self.shard = _new_shard()
         first = each_once(entities)
         times = np.full(entities, START_NS)
-        ShardSet([self.shard]).ingest(first.ids, first.weights, times, START_NS)
+        ShardSet([self.shard]).ingest(first.ids, first.weights, times)
 
     def time_roll(self, entities: int) -> None:
         self.shard.roll(START_NS + 60 * 10**9)

@@ -25,7 +25,6 @@ def ingest(shard: Shard, ids: list[int], times: list[int], weights: list[float] 
         np.array(ids, np.uint64),
         np.array(weights or [1.0] * len(ids), np.float32),
         np.array(times, np.int64),
-        max([*times, shard.clock if shard.clock is not None else times[0]]),
     )
 
 
@@ -115,7 +114,7 @@ def test_window_counts_stop_at_their_limit_and_say_so() -> None:
 def test_columns_of_several_lengths_are_refused() -> None:
     shard = Shard([DAY], True, False, False)
     with pytest.raises(ValueError, match="lengths"):
-        ShardSet([shard]).ingest(np.zeros(2, np.uint64), np.zeros(1, np.float32), np.zeros(2, np.int64), 0)
+        ShardSet([shard]).ingest(np.zeros(2, np.uint64), np.zeros(1, np.float32), np.zeros(2, np.int64))
     for count in (0, 257):
         with pytest.raises(ValueError, match="1 to 256"):
             ShardSet([shard] * count)
@@ -163,7 +162,7 @@ def test_points_are_read_while_a_batch_is_applied() -> None:
     reader = threading.Thread(target=read)
     reader.start()
     for _ in range(3):
-        shards.ingest(ids, np.ones(n, np.float32), np.zeros(n, np.int64), 0)
+        shards.ingest(ids, np.ones(n, np.float32), np.zeros(n, np.int64))
     stop.set()
     reader.join()
     assert torn == []

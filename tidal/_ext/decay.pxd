@@ -31,7 +31,7 @@ cdef struct Events:
     const float *weights
     const int64_t *times
 
-cdef int ingest_chunk(ShardState *state, Events events, int64_t count, int64_t clock) noexcept nogil
+cdef int ingest_chunk(ShardState *state, Events events, int64_t count) noexcept nogil
 cdef uint32_t find_slot(const ShardState *state, uint64_t entity_id) noexcept nogil
 cdef uint32_t find_or_insert(ShardState *state, uint64_t entity_id, int64_t t) noexcept nogil
 cdef void add_to_sums(const ShardState *state, HotRecord *row, const double *sums, int64_t t) noexcept nogil

@@ -44,13 +44,16 @@ class Table:
     def ingest(self, ids: NDArray[np.uint64], weights: NDArray[np.float32], times: NDArray[np.int64]) -> None:
         """Apply checked events in order. O(n); releases the GIL."""
         if len(ids):
-            self._set.ingest(ids, weights, times, self._advance(int(times.max())))
+            self._advance(int(times.max()))
+            self._set.ingest(ids, weights, times)
 
     def add(self, entity_id: int, weight: float, t: int) -> None:
         """Apply one checked event."""
-        self._set.add(entity_id, weight, t, self._advance(t))
+        self._advance(t)
+        self._set.add(entity_id, weight, t)
 
     def _advance(self, t: int) -> int:
+        """Return the clock, moved to t if that is later. A shard's own follows with its next event or save."""
         with self._clock_lock:
             if self.clock is None or t > self.clock:
                 self.clock = t
