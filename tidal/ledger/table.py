@@ -53,7 +53,7 @@ class Table:
         self._set.add(entity_id, weight, t)
 
     def _advance(self, t: int) -> int:
-        """Return the clock, moved to t if that is later. A shard's own follows with its next event or save."""
+        """Return the clock, moved to t if that is later. A shard follows with its next event or save."""
         with self._clock_lock:
             if self.clock is None or t > self.clock:
                 self.clock = t
