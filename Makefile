@@ -16,7 +16,7 @@ test: $(VENV)/tested
 lint: $(VENV)/linted
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/cython-lint _ext tidal/_ext
+	PATH="$(BIN):$$PATH" cython-lint _ext tidal/_ext  # runs pycodestyle by name
 	$(BIN)/mypy
 
 bench: $(VENV)/benched
