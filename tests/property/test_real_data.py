@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+import tidal.demo
 from tidal.schema import EventBatch, Schema, SchemaBuilder
 from tidal.testing import ModelLedger, assert_agrees
 
@@ -56,8 +57,13 @@ def to_batch(frame: pl.DataFrame) -> EventBatch:
 
 @pytest.fixture(scope="module")
 def retail(data_folder: Path) -> pl.DataFrame:
-    """Order lines: purchases (type 0) and cancellations (type 1) by product, quantity as weight."""
-    frame = pl.read_csv(data_folder / "online-retail-2010-12.csv.gz", infer_schema=False)
+    """The order lines of nine days."""
+    return order_lines(data_folder / "online-retail-2010-12.csv.gz")
+
+
+def order_lines(path: Path) -> pl.DataFrame:
+    """Purchases (type 0) and cancellations (type 1) by product, quantity as weight."""
+    frame = pl.read_csv(path, infer_schema=False)
     quantity = pl.col("Quantity").cast(pl.Float32)
     cancelled = pl.col("InvoiceNo").str.starts_with("C")
     return frame.filter(cancelled | (quantity > 0)).select(
@@ -68,11 +74,11 @@ def retail(data_folder: Path) -> pl.DataFrame:
     )
 
 
-def polis(data_folder: Path, conversation: str) -> pl.DataFrame:
+def polis(data_folder: Path) -> pl.DataFrame:
     """Votes by comment, as the file has them: grouped by comment, so far out of time order."""
-    frame = pl.read_csv(data_folder / f"polis-{conversation}.csv.gz", infer_schema=False)
+    frame = pl.read_csv(data_folder / "polis-votes.csv.gz", infer_schema=False)
     return frame.select(
-        entity_id=pl.col("comment-id").cast(pl.UInt64),
+        entity_id=pl.struct("conversation", "comment").rank("dense").cast(pl.UInt64),
         type_id=pl.col("vote").replace_strict({"0": 0, "1": 1, "-1": 2}),
         weight=pl.lit(1.0),
         timestamp=pl.col("timestamp").cast(pl.Int64) * 10**6,
@@ -112,10 +118,21 @@ def test_online_retail(ledger_of: LedgerOf, retail: pl.DataFrame) -> None:
     check(ledger_of, RETAIL, retail, [last(retail), last(retail) + 6 * DAY])
 
 
-@pytest.mark.parametrize("conversation", ["15-per-hour-seattle", "london.youth.policing"])
-def test_polis(ledger_of: LedgerOf, data_folder: Path, conversation: str) -> None:
-    frame = polis(data_folder, conversation)
-    assert (frame["timestamp"].diff() < 0).any()
+def test_all_of_online_retail(ledger_of: LedgerOf) -> None:
+    frame = order_lines(Path(tidal.demo.__path__[0]) / "data" / "online_retail.csv.gz")
+    assert frame["type_id"].value_counts().sort("type_id")["count"].to_list() == [531_285, 9_288]
+    check(ledger_of, RETAIL, frame, [last(frame) + 30 * 60 * SECOND])
+
+
+def test_all_of_polis(ledger_of: LedgerOf, data_folder: Path) -> None:
+    frame = polis(data_folder)
+    assert len(frame) == 269_103
+    assert (frame["timestamp"].diff() < 0).sum() > 10_000
+    check(ledger_of, POLIS, frame, [last(frame)])
+
+
+def test_one_conversation_at_several_times(ledger_of: LedgerOf, data_folder: Path) -> None:
+    frame = polis(data_folder)[-49_997:]  # the last of the file: vtaiwan.uberx
     middle = int(np.median(frame["timestamp"].to_numpy()))
     check(ledger_of, POLIS, frame, [middle, last(frame), last(frame) + HOUR])
 
