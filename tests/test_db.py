@@ -264,8 +264,9 @@ def test_a_schema_may_grow_and_nothing_else(tmp_path: Path, clock: ManualClock) 
         db.signal("skip", 1)
         assert (db.count("view", 1, "1h"), db.count("skip", 1, "all")) == (1, 1)
     changed = tidal.SchemaBuilder().signal("skip").signal("view", half_life="1d", windows=("1h",)).build()
-    with pytest.raises(tidal.SchemaMismatch, match="view: half_life 7d -> 1d"):
-        tidal.open(tmp_path / "s", schema=changed, clock=clock)
+    for read_only in (False, True):
+        with pytest.raises(tidal.SchemaMismatch, match="view: half_life 7d -> 1d"):
+            tidal.open(tmp_path / "s", schema=changed, clock=clock, read_only=read_only)
     with tidal.open(tmp_path / "s", clock=clock) as db:
         assert db.schema.names == ("view", "skip")
 

@@ -19,7 +19,7 @@ from tidal.ledger import SHARDS_DEFAULT, SignalLedger
 from tidal.log import Log, MemoryLog
 from tidal.materializer import Materializer
 from tidal.recovery import recover
-from tidal.schema import Duration, Schema, parse_duration
+from tidal.schema import Duration, Schema, merge_schemas, parse_duration
 from tidal.storage import KEYSPACES, MemoryEngine, SqliteEngine, StorageEngine
 from tidal.store import StorePaths, evolve_schema, load_store, name_store, prepare_store, store_exists
 from tidal.wal import LogWriter, SyncPolicy, parse_sync
@@ -130,7 +130,9 @@ def _open_store(
             ):  # asked again, now that nobody else can make it
                 _create(fs, paths, schema)
         store = load_store(fs, paths)
-        if schema is not None and not read_only:
+        if schema is not None and read_only:
+            merge_schemas(store.schema, schema)  # refuses what differs; what it would add has no events yet
+        elif schema is not None:
             store = evolve_schema(fs, paths, store, schema)
         engine = SqliteEngine(paths.entities, read_only=read_only, fs=fs)
         undo.callback(engine.close)
