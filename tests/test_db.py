@@ -170,6 +170,20 @@ def test_unknown_names_say_what_is_declared(db: tidal.TidalDb) -> None:
         db.score("like", 1, half_life="7d")
 
 
+def test_what_is_no_entity_is_refused_by_every_read(db: tidal.TidalDb) -> None:
+    for wrong in (-1, 2**64, 1.5, None, b"key", True):
+        for read in (
+            lambda entity: db.score("view", entity),
+            lambda entity: db.count("view", entity, "1h"),
+            lambda entity: db.velocity("view", entity, "1h"),
+        ):
+            with pytest.raises(tidal.InvalidEntity):
+                read(wrong)
+        with pytest.raises(tidal.InvalidEvent, match="ids"):
+            db.scores("view", [wrong])
+    assert db.score("view", np.uint64(2**64 - 1)) == 0.0
+
+
 def test_a_table_and_columns_do_not_mix(db: tidal.TidalDb) -> None:
     polars = pytest.importorskip("polars", reason="the test group installs polars")
     frame = polars.DataFrame({"entity_id": [1, 2], "weight": [1.0, 2.0]})

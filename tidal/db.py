@@ -31,7 +31,7 @@ from tidal.materializer import Materializer
 from tidal.parts import log_parts
 from tidal.recovery import RecoveryReport, State, copy_state, save_checkpoint
 from tidal.schema import Duration, EventBatch, Schema
-from tidal.schema.events import TIME_MAX_NS, TIME_MIN_NS
+from tidal.schema.events import ID_MAX, TIME_MAX_NS, TIME_MIN_NS
 from tidal.schema.measures import parse_qualified
 from tidal.storage import StorageEngine
 from tidal.store import StorePaths
@@ -89,6 +89,7 @@ class TidalDb:
         self.items = EntityStore(engine, "item", names)
         self.users = EntityStore(engine, "user", names)
         self.creators = EntityStore(engine, "creator", names)
+        self._entities = {"item": self.items, "user": self.users, "creator": self.creators}
         self.recovery = disk.report if disk else None
         self._ledger = ledger
         self._log = log
@@ -477,7 +478,9 @@ class TidalDb:
         return self.schema.signal(signal).kind
 
     def _id(self, signal: str, entity: Entity) -> int:
-        return self._names.id(self._kind(signal), entity) if isinstance(entity, str) else entity
+        if type(entity) is int and 0 <= entity <= ID_MAX:
+            return entity
+        return self._entities[self._kind(signal)].id_of(entity)
 
     def _ids(self, kind: str, entities: Entities) -> NDArray[np.uint64]:
         return entity_ids(entities, kind, self._names.ids)

@@ -194,12 +194,12 @@ class EntityStore:
 
     def get(self, entity: Entity) -> dict[str, Any] | None:
         """Return an entity's metadata, or None."""
-        value = self._engine.get(self._keyspace, encode_key(self._id(entity), Tag.META))
+        value = self._engine.get(self._keyspace, encode_key(self.id_of(entity), Tag.META))
         return None if value is None else _decode_metadata(value)
 
     def delete(self, entity: Entity) -> None:
         """Remove an entity's metadata; fine if there is none. Its signals and its name stay."""
-        self._engine.delete(self._keyspace, encode_key(self._id(entity), Tag.META))
+        self._engine.delete(self._keyspace, encode_key(self.id_of(entity), Tag.META))
 
     def scan(self, start: SupportsIndex | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yield (id, metadata) by rising id from ``start`` on, as things are when the first is asked for."""
@@ -209,7 +209,8 @@ class EntityStore:
             if decoded.tag is Tag.META:
                 yield decoded.id, _decode_metadata(value)
 
-    def _id(self, entity: Entity) -> int:
+    def id_of(self, entity: Entity) -> int:
+        """Return the id of an entity, given by id or key; InvalidEntity for what is neither."""
         return self._names.id(self._kind, entity) if isinstance(entity, str) else _checked_id(entity)
 
 

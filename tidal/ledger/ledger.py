@@ -73,7 +73,8 @@ class SignalLedger:
     ) -> float:
         """Return the decayed score of an entity, 0.0 where unknown. O(1)."""
         table = self.table(signal)
-        return table.score(entity_id, table.signal.half_life_position(half_life), at)
+        position = 0 if half_life is None else table.signal.half_life_position(half_life)
+        return table.score(entity_id, position, at)
 
     def scores(
         self, signal: str, ids: NDArray[np.uint64], *, at: int, half_life: Duration | int | None = None
