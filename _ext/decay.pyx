@@ -211,4 +211,4 @@ cdef void close_reading(Reading *reading) noexcept nogil:
 cdef bint turns(const ShardState *state, int64_t t) noexcept nogil:
     """Whether time t lies in another fine bucket than the running counts."""
     return (state.windows.started and state.windows.fine_ns != 0
-            and floor_divide(t, state.windows.fine_ns) != state.windows.rolled)
+            and floor_divide(max(t, state.windows.clock), state.windows.fine_ns) != state.windows.rolled)

@@ -25,6 +25,7 @@ assert RECORD_DTYPE.itemsize == RECORD_BYTES
 
 RECORD_ARRAYS = ("entity_id", "last_time", "sums", "total")
 RING_NAMES = ("minute", "hour")
+RING_NS = {"minute": 60 * 10**9, "hour": 3600 * 10**9}
 
 
 cdef Column *ring_column(ShardState *state, int ring, int64_t bucket) noexcept nogil:
@@ -167,14 +168,16 @@ cdef int add_entry(
     return 0
 
 
-def check_columns(dict saved, str ring, Py_ssize_t row_count):
-    """Raise ValueError unless the columns of one ring are well formed and name rows that there are."""
+def check_columns(dict saved, str ring, Py_ssize_t row_count, int64_t clock):
+    """Raise ValueError unless the columns of one ring are well formed, not after the clock, of good rows."""
     buckets, ends = saved[f"{ring}_bucket"], saved[f"{ring}_end"]
     slots, counts = saved[f"{ring}_slot"], saved[f"{ring}_count"]
     if len(buckets) != len(ends) or len(slots) != len(counts):
         raise ValueError(f"{ring} columns of different lengths")
     if (int(ends[len(ends) - 1]) if len(ends) else 0) != len(slots) or np.any(np.diff(ends, prepend=0) <= 0):
         raise ValueError(f"{ring} columns do not add up")
+    if len(buckets) and int(buckets[len(buckets) - 1]) > floor_divide(clock, RING_NS[ring]):
+        raise ValueError(f"a {ring} bucket is newer than the clock")
     if np.any(np.diff(buckets) <= 0):
         raise ValueError(f"{ring} buckets are out of order")
     if len(slots) and int(slots.max()) >= row_count:

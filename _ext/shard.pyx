@@ -192,7 +192,7 @@ cdef class Shard:
         memset(rings, 0, sizeof(rings))
         for ring in range(RINGS):
             name = RING_NAMES[ring]
-            check_columns(saved, name, count)
+            check_columns(saved, name, count, clock)
             buckets, ends = saved[f"{name}_bucket"], saved[f"{name}_end"]
             their_slots, counts = saved[f"{name}_slot"], saved[f"{name}_count"]
             if buckets.shape[0]:  # ``saved`` keeps the arrays alive

@@ -105,6 +105,8 @@ cdef class ShardSet:
         self.shards = list(shards)  # keeps the states alive
         self.count = len(shards)
         for i, shard in enumerate(shards):
+            if shard is None:
+                raise TypeError("None is not a shard")
             self.states[i] = shard.state
 
     # -------------------------------------------------------------------------------------- writing

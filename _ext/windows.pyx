@@ -256,10 +256,13 @@ cdef int roll_fine(Windows *windows, HotRecord *rows, uint32_t row_count, int64_
 
 
 cdef int roll_to(Windows *windows, HotRecord *rows, uint32_t row_count, int64_t t) noexcept nogil:
-    """Make the running counts those of time t, not before the clock; 0, or -1 without memory."""
+    """Make the running counts those of time t, or of the clock if that is later; 0, or -1 without memory.
+
+    The caller may have read the clock before events of another thread moved it.
+    """
     if windows.fine_ns == 0 or not windows.started:
         return 0
-    return roll_fine(windows, rows, row_count, floor_divide(t, windows.fine_ns))
+    return roll_fine(windows, rows, row_count, floor_divide(max(t, windows.clock), windows.fine_ns))
 
 
 cdef int advance_clock(Windows *windows, HotRecord *rows, uint32_t row_count, int64_t t) noexcept nogil:
@@ -320,10 +323,10 @@ cdef Column *column_of(const Windows *windows, int window, int64_t bucket) noexc
 
 
 cdef Shift shift_to(const Windows *windows, int window, int64_t t) noexcept nogil:
-    """What separates the running count of a window from its count at time t, not before the clock."""
+    """What separates a running count from the count at time t, or at the clock if that is later."""
     cdef Shift shift
     cdef int64_t span = SPAN[window]
-    cdef int64_t target = floor_divide(t, windows.fine_ns), rolled = windows.rolled
+    cdef int64_t target = floor_divide(max(t, windows.clock), windows.fine_ns), rolled = windows.rolled
     cdef int64_t newest = floor_divide(windows.clock, windows.fine_ns), oldest
     if window > 0:
         target, rolled = hour_of(windows, target), hour_of(windows, rolled)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -335,16 +336,54 @@ def test_the_event_clock_lives_in_the_past(tmp_path: Path) -> None:
         assert db.count("view", 1, "7d") == 1
 
 
+def test_an_error_in_the_block_outlives_one_of_closing(
+    tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(db: tidal.TidalDb) -> int:
+        raise tidal.NoSpace(28, "the disk is full")
+
+    monkeypatch.setattr(tidal.TidalDb, "checkpoint", full)
+    with pytest.raises(ZeroDivisionError) as caught, tidal.open(tmp_path / "s", schema=SCHEMA, clock=clock):
+        raise ZeroDivisionError
+    assert "the disk is full" in caught.value.__notes__[0]
+    with pytest.raises(tidal.NoSpace), tidal.open(tmp_path / "s", clock=clock):
+        pass
+
+
+def test_a_clock_in_seconds_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="ns since the epoch"):
+        tidal.open(tmp_path / "s", schema=SCHEMA, clock=time.time)  # type: ignore[arg-type]
+    assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize(
+    ("schema", "said"), [(tidal.SchemaBuilder().signal("view"), "finish it with .build()"), ({}, "a dict")]
+)
+def test_what_is_no_schema_is_named(schema: Any, said: str) -> None:
+    with pytest.raises(tidal.SchemaError, match=said):
+        tidal.open(schema=schema)
+
+
+def test_rank_refuses_what_would_rank_wrong(db: tidal.TidalDb) -> None:
+    with pytest.raises(ValueError, match="k is -1"):
+        db.rank([1, 2, 3], {"view.score": 1.0}, k=-1)
+    for weight in (float("nan"), float("inf"), "1", None):
+        with pytest.raises(ValueError, match=r"the weight of 'view\.score'"):
+            db.rank([1, 2, 3], {"view.score": weight})  # type: ignore[dict-item]
+
+
 def test_a_forked_child_may_not_use_the_store(tmp_path: Path, clock: ManualClock) -> None:
     with tidal.open(tmp_path / "s", schema=SCHEMA, clock=clock) as db:
         db.signal("view", 1)
         child = os.fork()
         if child == 0:
-            try:
-                db.signal("view", 1)
-            except tidal.StoreClosed:
-                os._exit(7)
-            os._exit(1)
+            refused = 0
+            for call in (lambda: db.signal("view", 1), lambda: db.items.get(1), lambda: db.items.put(1, {})):
+                try:
+                    call()
+                except tidal.StoreClosed:
+                    refused += 1
+            os._exit(7 if refused == 3 else 1)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
         assert db.signal("view", 1) == 2
 

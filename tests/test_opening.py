@@ -75,3 +75,11 @@ def test_what_fails_leaves_the_store_unlocked(tmp_path: Path) -> None:
     schema_file.write_bytes(good)
     with tidal.open(tmp_path / "s") as db:
         assert db.signal("view", 1) == 1
+
+
+def test_a_store_that_lost_its_schema_is_damaged_and_not_absent(tmp_path: Path) -> None:
+    tidal.open(tmp_path / "s", schema=SCHEMA).close()
+    (tmp_path / "s" / "schema.json").unlink()
+    for options in ({}, {"schema": SCHEMA}, {"read_only": True}):
+        with pytest.raises(tidal.CorruptStore, match=r"schema\.json.*restore it"):
+            tidal.open(tmp_path / "s", **options)  # type: ignore[arg-type]

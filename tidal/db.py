@@ -419,6 +419,8 @@ class TidalDb:
         try:
             if not self._read_only and self._failure is None:
                 self.checkpoint()
+        except StoreClosed:
+            pass  # by another thread, just now
         finally:
             with self._checkpointing:  # one that is being written ends first
                 self._release()
@@ -438,7 +440,12 @@ class TidalDb:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        try:
+            self.close()
+        except (TidalError, OSError) as failure:
+            if error is None:
+                raise
+            error.add_note(f"closing the database failed too: {failure}")  # what came first says more
 
     def __repr__(self) -> str:
         where = "in memory" if self._disk is None else str(self._disk.paths.base)

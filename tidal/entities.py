@@ -128,6 +128,11 @@ class KeyNames:
         """Return ``name`` of each id."""
         return [self.name(kind, int(id)) for id in ids]
 
+    def pending(self, kind: str, ids: Iterable[int]) -> list[NewKey]:
+        """Return the names of these ids that only the log holds so far."""
+        with self._lock:
+            return [NewKey(kind, id, key) for id in ids if (key := self._pending.get((kind, id))) is not None]
+
     def flush(self) -> int:
         """Write adopted names to the engine in one durable batch; return how many. Due at each checkpoint."""
         with self._lock:
@@ -186,6 +191,8 @@ class EntityStore:
         ids = iter(key_ids.tolist())
         with self._engine.batch() as batch:
             write_names(batch, new_keys)
+            # A power cut may take the events that brought a name, and must not leave metadata without one.
+            write_names(batch, self._names.pending(self._kind, key_ids.tolist()))
             for entity, metadata in rows:
                 id = next(ids) if isinstance(entity, str) else _checked_id(entity)
                 batch.put(self._keyspace, encode_key(id, Tag.META), _encode_metadata(entity, metadata))

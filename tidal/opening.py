@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final, Literal
 
+import numpy as np
+
 from tidal.db import OnDisk, Settings, TidalDb
 from tidal.durable import FileSystem, Lock, OsFileSystem
 from tidal.entities import KeyNames
@@ -19,7 +21,7 @@ from tidal.ledger import SHARDS_DEFAULT, SignalLedger
 from tidal.log import Log, MemoryLog
 from tidal.materializer import Materializer
 from tidal.recovery import recover
-from tidal.schema import Duration, Schema, merge_schemas, parse_duration
+from tidal.schema import Duration, Schema, SchemaBuilder, merge_schemas, parse_duration
 from tidal.storage import KEYSPACES, MemoryEngine, SqliteEngine, StorageEngine
 from tidal.store import StorePaths, evolve_schema, load_store, name_store, prepare_store, store_exists
 from tidal.wal import LogWriter, SyncPolicy, parse_sync
@@ -68,6 +70,7 @@ def open(
     1
     1
     """
+    _check_schema(schema)
     settings = Settings(
         wall_clock=_wall_clock(clock),
         event_clock=clock == "event",
@@ -95,8 +98,16 @@ def open(
     )
 
 
+def _check_schema(schema: object) -> None:
+    if schema is not None and not isinstance(schema, Schema):
+        hint = "; finish it with .build()" if isinstance(schema, SchemaBuilder) else ""
+        raise SchemaError(f"schema= is a {type(schema).__name__}, not a tidal.Schema{hint}")
+
+
 def _wall_clock(clock: Clock) -> Callable[[], int]:
     if callable(clock):
+        if not isinstance(now := clock(), int | np.integer):  # time.time() counts seconds, as a float
+            raise ValueError(f"the clock returned {now!r}; it must return ns since the epoch as an int")
         return clock
     if clock not in ("system", "event"):
         raise ValueError(f'clock={clock!r} is not known; use "system", "event" or a function returning ns')

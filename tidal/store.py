@@ -139,6 +139,8 @@ def load_store(fs: FileSystem, paths: StorePaths) -> StoreIdentity:
         raise CorruptStore(
             paths.identity, 0, f"not a store's identity: {error}; restore it from a backup"
         ) from error
+    if not fs.exists(paths.schema):
+        raise CorruptStore(paths.schema, 0, "missing; restore it from a backup")
     try:
         schema = schema_from_json(read_file(fs, paths.schema))
     except SchemaError as error:

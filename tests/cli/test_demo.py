@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import pytest
 
 import tidal
 from tidal.cli import demo
-from tidal.cli.demo import MARKER, Outcome, Story, run
+from tidal.cli.demo import MARKER, Outcome, Story, _command_name, run
 from tidal.cli.main import build_parser, main
 from tidal.cli.tables import WIDTH
 from tidal.demo.retail import read_order_lines
@@ -100,3 +102,19 @@ def test_it_replaces_only_what_an_earlier_demo_left(tmp_path: Path, monkeypatch:
     assert main(arguments) == 0
     assert not (tmp_path / "d" / "store").exists()
     assert (tmp_path / "d" / "mine.txt").read_text() == "keep"
+
+
+@pytest.mark.parametrize(
+    ("on_path", "started_as", "named"),
+    [
+        (True, "/venv/bin/tidal", "tidal"),
+        (False, ".venv/bin/tidal", ".venv/bin/tidal"),  # as by `make demo`
+        (False, "/src/tidal/cli/__main__.py", "python -m tidal.cli"),
+    ],
+)
+def test_it_names_commands_that_the_shell_finds(
+    monkeypatch: pytest.MonkeyPatch, on_path: bool, started_as: str, named: str
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: f"/bin/{name}" if on_path else None)
+    monkeypatch.setattr(sys, "argv", [started_as])
+    assert _command_name() == named

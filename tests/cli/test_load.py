@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ import pytest
 import tidal
 from tidal.cli.readers import chunk as chunk_module
 from tidal.db import TidalDb
-from tidal.errors import StorageError
+from tidal.errors import NoSpace, StorageError
 
 Command = Callable[..., Any]
 
@@ -203,6 +205,70 @@ def test_interrupting_says_where_to_go_on(
     answer = tidal_command("load", orders, "--db", tmp_path / "s", *DECLARE, *PURCHASE, *COLUMNS)
     assert answer.code == 130
     assert "go on with --skip-rows 0" in answer.err
+
+
+def test_an_interrupted_chunk_is_whole_with_its_refused_rows(
+    tmp_path: Path, tidal_command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(db: TidalDb, *args: Any, **kwargs: Any) -> Any:
+        signal.raise_signal(signal.SIGINT)
+        return ingest(db, *args, **kwargs)
+
+    ingest = TidalDb.ingest
+    monkeypatch.setattr(TidalDb, "ingest", interrupted)
+    path = tmp_path / "a.csv"
+    path.write_text("sku,pieces\na,1\nb,x\nc,-1\n")
+    load = ("load", path, "--db", tmp_path / "s", *PURCHASE, "--entity", "sku", "--weight", "pieces")
+    answer = tidal_command(*load, *DECLARE)
+    assert answer.code == 130
+    assert "go on with --skip-rows 3" in answer.err
+    told = (tmp_path / "a.csv.refused.jsonl").read_text().splitlines()
+    rows = [json.loads(line)["row"] for line in told]
+    assert rows == [2, 3]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_refused_rows_that_cannot_be_told_are_counted(tmp_path: Path, tidal_command: Command) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("sku,pieces\na,1\nb,x\nc,-1\n")
+    load = ("load", path, "--db", tmp_path / "s", *PURCHASE, "--entity", "sku", "--weight", "pieces")
+    answer = tidal_command(*load, *DECLARE, "--refused", tmp_path / "no" / "side.jsonl")
+    assert answer.code != 0
+    assert "why 2 rows from row 2 to 3 were refused could not be written" in answer.err
+    assert "go on with --skip-rows 3" in answer.err
+
+
+def test_a_failure_to_close_does_not_ask_for_a_second_load(
+    orders: Path, tmp_path: Path, tidal_command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(db: TidalDb) -> int:
+        raise NoSpace(28, "No space left on device")
+
+    monkeypatch.setattr(TidalDb, "checkpoint", full)
+    answer = tidal_command("load", orders, "--db", tmp_path / "s", *DECLARE, *PURCHASE, *COLUMNS)
+    assert answer.code == 1
+    assert "do not load the file again" in answer.err
+    with tidal.open(tmp_path / "s", read_only=True) as db:
+        assert db.last_seq == 4
+
+
+def test_what_json_cannot_hold_is_text_in_the_side_file(tmp_path: Path, tidal_command: Command) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"sku": NaN}\n{"sku": "a", "pieces": -Infinity}\n')
+    load = ("load", path, "--db", tmp_path / "s", *PURCHASE, "--entity", "sku", "--weight", "pieces")
+    assert tidal_command(*load, *DECLARE).code == 4
+    text = (tmp_path / "a.jsonl.refused.jsonl").read_text()
+    rows = [json.loads(line, parse_constant=pytest.fail) for line in text.splitlines()]
+    assert [row["value"] for row in rows] == ["nan", "-inf"]
+
+
+def test_a_stream_is_refused_before_it_is_read(tmp_path: Path, tidal_command: Command) -> None:
+    path = tmp_path / "a.csv"
+    os.mkfifo(path)
+    answer = tidal_command("load", path, "--db", tmp_path / "s", *DECLARE, *PURCHASE, "--entity", "sku")
+    assert answer.code == 2
+    assert "is a stream, and a load reads its file twice" in answer.err
+    assert not (tmp_path / "s").exists()
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,8 +12,9 @@ from typing import Any
 
 import pytest
 
+import tidal
 from tidal.cli.exit_codes import ExitCode
-from tidal.cli.main import build_parser, exit_code
+from tidal.cli.main import build_parser, exit_code, main
 from tidal.errors import (
     SchemaMismatch,
     StoreLocked,
@@ -76,3 +79,25 @@ def test_a_reader_that_has_seen_enough_is_no_error(shop: Path) -> None:
     assert process.stderr.read() == ""
     process.stderr.close()
     assert process.wait() == 0
+
+
+def test_json_is_whole_where_the_terminal_knows_no_more_than_ascii(shop: Path) -> None:
+    with tidal.open(shop) as db:
+        db.signal("purchase", "caf\u00e9", 99.0)
+    command = [sys.executable, "-m", "tidal.cli", "top", "purchase", "--db", str(shop), "--format", "json"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONIOENCODING": "ascii"}
+    )
+    assert json.loads(done.stdout)["entities"][0]["key"] == "caf\u00e9"
+
+
+def test_a_closed_output_is_no_crash(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    assert main(["top", "purchase", "--db", str(shop)]) == 0
+    assert main(["top", "nothing", "--db", str(shop)]) == 3
+
+
+def test_more_than_there_are_is_all(shop: Path, tidal_command: Command) -> None:
+    answer = tidal_command("top", "purchase", "--db", shop, "-k", 10**30, "--format", "json")
+    assert len(answer.json["entities"]) == 2

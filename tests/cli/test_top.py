@@ -75,3 +75,9 @@ def test_where_there_is_no_store(tmp_path: Path, tidal_command: Command) -> None
     answer = tidal_command("top", "purchase", "--db", tmp_path / "no")
     assert answer.code == 3
     assert not (tmp_path / "no").exists()
+
+
+def test_a_time_that_is_none_is_a_usage_error_of_this_command(shop: Path, tidal_command: Command) -> None:
+    answer = tidal_command("top", "purchase", "--db", shop, "--at", "yesterday")
+    assert answer.code == 2
+    assert answer.err == "tidal top: 'yesterday' is not an ISO 8601 time; write it as \"2011-12-09 12:50\"\n"

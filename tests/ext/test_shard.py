@@ -133,17 +133,31 @@ def test_columns_of_several_lengths_are_refused() -> None:
         ("hour_count", np.zeros(0, np.uint32)),
         ("total", np.zeros(0, np.uint64)),
         ("last_time", np.array([10**18], np.int64)),
+        ("hour_bucket", np.array([6], np.int64)),
     ],
 )
 def test_state_that_does_not_add_up_is_refused(name: str, value: np.ndarray) -> None:
     good = Shard([DAY], False, True, False)
     ingest(good, [1], [5 * HOUR])
     saved = good.save(5 * HOUR)
-    check_columns(saved, "hour", 1)
+    check_columns(saved, "hour", 1, 5 * HOUR)
     target = Shard([DAY], False, True, False)
     with pytest.raises(ValueError):
         target.merge(saved | {name: value}, 5 * HOUR)
     assert len(target) == 0
+
+
+def test_a_read_that_took_its_time_before_the_clock_moved_turns_nothing_back() -> None:
+    """As when another thread ingests a newer minute between the two steps of a read of now."""
+    minute = 60 * 10**9
+    shard = Shard([], True, True, True)
+    shards = ShardSet([shard])
+    shards.add(1, 1.0, 100 * minute)
+    shard.roll(98 * minute)
+    assert shards.count_of(1, 0, 98 * minute, True) == 1
+    shards.add(1, 1.0, 100 * minute)
+    shard.roll(101 * minute)
+    assert [shards.count_of(1, 0, at * minute) for at in (101, 158, 159, 160)] == [2, 2, 2, 0]
 
 
 def test_points_are_read_while_a_batch_is_applied() -> None:

@@ -38,4 +38,4 @@ def test_a_column_that_names_no_row_is_refused() -> None:
     saved = ledger(1).table("view").save()
     saved[0]["hour_slot"][0] = 200
     with pytest.raises(ValueError, match="not there"):
-        reshard(saved, 2)
+        reshard(saved, 2, 500_000 * HOUR)

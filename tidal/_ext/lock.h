@@ -1,7 +1,7 @@
 /* A ticket lock: fair, so that a point read gets in between two chunks of a long bulk ingest.
  *
- * Held for one chunk of a few thousand events at most. A waiter spins briefly and then gives its
- * processor away: the holder may need it.
+ * Ingest holds it for one chunk of a few thousand events at a time; a scan, a copy, or the turn of a minute as
+ * long as it takes. A waiter spins briefly and then gives its processor away: the holder may need it.
  */
 #ifndef TIDAL_LOCK_H
 #define TIDAL_LOCK_H

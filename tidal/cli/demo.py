@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import shutil
+import sys
 import textwrap
 import time
 from dataclasses import asdict, dataclass, field
@@ -227,8 +228,9 @@ class Story:
         self._line(str(path.resolve()))
         self._line("")
         self._line("Ask for yourself:")
-        self._line(f"  tidal top purchase --db {self._store} --by velocity.24h")
-        self._line(f"  tidal get {best[0].product} --db {self._store}")
+        command = _command_name()
+        self._line(f"  {command} top purchase --db {self._store} --by velocity.24h")
+        self._line(f"  {command} get {best[0].product} --db {self._store}")
 
     def _work(self, kill_at: int | None = None) -> Acknowledged:
         start = self._outcome.recovered
@@ -255,6 +257,13 @@ class Story:
 
     def _table(self, columns: list[Column], rows: list[tuple[Any, ...]]) -> None:
         self._out.write(f"\n{render_table(columns, rows)}")
+
+
+def _command_name() -> str:
+    """Return what starts this program in the shell that it was started from."""
+    if shutil.which("tidal"):
+        return "tidal"
+    return sys.argv[0] if Path(sys.argv[0]).name == "tidal" else "python -m tidal.cli"
 
 
 def _facts(outcome: Outcome) -> list[Fact]:

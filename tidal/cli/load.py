@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import signal
+import threading
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC
 from pathlib import Path
@@ -128,17 +132,24 @@ def run(args: argparse.Namespace, out: TextIO, err: TextIO) -> int:
     summary = Summary(file=str(args.file))
     side_path = args.refused or args.file.with_name(args.file.name + SUFFIX)
     started = time.monotonic()
-    with (
-        open_db(args.db, schema=schema) as db,
-        RefusedFile(side_path, append=args.skip_rows > 0) as side,
-        Progress(err, "rows", enabled=args.format == "text") as progress,
-    ):
-        if mapping.signal is not None:
-            db.schema.signal(mapping.signal)  # an unknown one would refuse every row
-        load_rows(db, reader, mapping, named_as, summary, side, progress, after_row=args.skip_rows)
-        summary.durable_seq = db.flush()
-        summary.refused = side.count
-        summary.refused_file = str(side.path) if side.count else None
+    loaded = False
+    try:
+        with (
+            open_db(args.db, schema=schema) as db,
+            RefusedFile(side_path, append=args.skip_rows > 0) as side,
+            Progress(err, "rows", enabled=args.format == "text") as progress,
+        ):
+            if mapping.signal is not None:
+                db.schema.signal(mapping.signal)  # an unknown one would refuse every row
+            load_rows(db, reader, mapping, named_as, summary, side, progress, after_row=args.skip_rows)
+            summary.durable_seq = db.flush()
+            summary.refused = side.count
+            summary.refused_file = str(side.path) if side.count else None
+            loaded = True
+    except (TidalError, OSError, KeyboardInterrupt) as error:
+        if loaded:  # closing writes a checkpoint, which the log can do without
+            error.add_note("every row is loaded and durable all the same: do not load the file again")
+        raise
     summary.seconds = time.monotonic() - started
     if args.format == "json":
         write_json(out, {**asdict(summary), "named_as": named_as})
@@ -170,15 +181,41 @@ def load_rows(
             seq_before = db.last_seq
             last_row = max([*chunk.rows[-1:].tolist(), *(broken.row for broken in chunk.broken[-1:])])
             if last_row > after_row:
-                summary.rows += _rows_after(chunk, after_row)
-                side.write(_load_chunk(db, chunk, mapping, named_as, summary, after_row))
-                done_row = last_row
+                with _interrupt_held():
+                    summary.rows += _rows_after(chunk, after_row)
+                    side.write(_load_chunk(db, chunk, mapping, named_as, summary, after_row))
+                    done_row = last_row
                 progress.update(summary.rows, reader.share())
     except (TidalError, OSError, KeyboardInterrupt) as error:
         if db.last_seq > seq_before:
             done_row = last_row
         error.add_note(f"rows up to {done_row} are done, go on with --skip-rows {done_row}")
         raise
+
+
+@contextlib.contextmanager
+def _interrupt_held() -> Iterator[None]:
+    """Let a first Ctrl-C wait for the end of the block, so that a chunk's refused rows are told with it."""
+    held: list[int] = []
+
+    def hold(number: int, _: object) -> None:
+        if held:
+            raise KeyboardInterrupt
+        held.append(number)
+
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+    ):
+        yield
+        return
+    signal.signal(signal.SIGINT, hold)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if held:
+        raise KeyboardInterrupt
 
 
 def _load_chunk(

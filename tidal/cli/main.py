@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -43,7 +44,8 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    out, err = sys.stdout, sys.stderr
+    nowhere = io.StringIO()  # for a stream that the caller closed, which is None
+    out, err = sys.stdout or nowhere, sys.stderr or nowhere
     command, as_json = "tidal", asked_for_json(arguments)
     for stream in (out, err):
         if hasattr(stream, "reconfigure"):

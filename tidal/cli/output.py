@@ -26,7 +26,8 @@ def asked_for_json(argv: list[str]) -> bool:
 
 def write_json(out: TextIO, document: Any) -> None:
     """Write one JSON document and a line end. Not-a-number never gets in: it would not be JSON."""
-    json.dump(document, out, indent=2, ensure_ascii=False, allow_nan=False)
+    escaped = (getattr(out, "encoding", None) or "utf-8").lower().replace("_", "-") not in ("utf-8", "utf8")
+    json.dump(document, out, indent=2, ensure_ascii=escaped, allow_nan=False)
     out.write("\n")
 
 

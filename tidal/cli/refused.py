@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, Self, TextIO
 
@@ -26,15 +27,32 @@ class RefusedFile:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self._file is not None:
-            self._file.close()
+            with contextlib.suppress(OSError) if kind else contextlib.nullcontext():
+                self._file.close()  # may fail as the write did that is being reported
 
-    def write(self, refused: Iterable[Refused]) -> None:
+    def write(self, refused: Sequence[Refused]) -> None:
         """Add rows. A value that JSON cannot hold is written as its text."""
-        for row in refused:
+        if not refused:
+            return
+        try:
             if self._file is None:
                 self._file = self.path.open("a" if self._append else "w", encoding="utf-8")
-            json.dump(row._asdict(), self._file, default=str)
-            self._file.write("\n")
-            self.count += 1
+            self._file.writelines(_json_line(row) for row in refused)
+            self._file.flush()
+        except OSError as error:
+            error.add_note(
+                f"why {len(refused):,} rows from row {refused[0].row} to {refused[-1].row} were refused "
+                "could not be written; name another file with --refused"
+            )
+            raise
+        self.count += len(refused)
+
+
+def _json_line(row: Refused) -> str:
+    fields = row._asdict()
+    try:
+        return json.dumps(fields, default=str, allow_nan=False) + "\n"
+    except ValueError:  # not-a-number and infinity, which JSON Lines files of others do hold
+        return json.dumps(fields | {"value": str(row.value), "record": str(row.record)}) + "\n"

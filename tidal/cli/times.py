@@ -23,6 +23,7 @@ _ISO: Final = re.compile(
 )
 _YEARS: Final = range(1678, 2262)  # whole years that fit 64-bit ns; NumPy would wrap outside without a word
 _INT64_MAX: Final = (1 << 63) - 1
+_FORMAT_HINT: Final = "say how it is written with --timestamp-format"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ def parse_time(text: str) -> int:
     """
     found = next(iter(_parse_iso([text], UTC)))
     if isinstance(found, str):
-        raise UsageError(f"{text!r}: {found}")
+        raise UsageError(found.replace(_FORMAT_HINT, 'write it as "2011-12-09 12:50"'))
     return found
 
 
@@ -177,7 +178,7 @@ def _why_not_iso(text: str, match: re.Match[str] | None) -> str:
         return "the time is missing"
     if match and int(match[1]) not in _YEARS:
         return f"{text!r} is outside the range of 64-bit nanoseconds"
-    return f"{text!r} is not an ISO 8601 time; say how it is written with --timestamp-format"
+    return f"{text!r} is not an ISO 8601 time; {_FORMAT_HINT}"
 
 
 def _parse_pattern(text: str, how: TimeFormat) -> int | str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any, Final
 
 import numpy as np
@@ -106,7 +107,11 @@ def parse_keys(values: Values) -> tuple[list[str | None], Bad]:
 def _number(value: Any) -> float:
     if value is None or value == "":
         raise ValueError("the number is missing")
-    if isinstance(value, (int, float, str)) and not isinstance(value, bool) and "_" not in str(value):
+    if (
+        isinstance(value, (int, float, str, Decimal))
+        and not isinstance(value, bool)
+        and "_" not in str(value)
+    ):
         try:
             return float(value)
         except (ValueError, OverflowError):

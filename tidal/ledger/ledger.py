@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import operator
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -146,10 +149,12 @@ class SignalLedger:
 
         ``weights``: measure -> weight, such as ``{"view.velocity.1h": 1.0, "like.score": 3.0}``.
         """
+        if k is not None and operator.index(k) < 0:
+            raise ValueError(f"k is {k}; it must not be negative")
         total = np.zeros(len(ids))
         for name, weight in weights.items():
             measure = parse_qualified(self.schema, name)
-            total += weight * self._tables[measure.signal.name].values(ids, measure, at, now)
+            total += _finite(name, weight) * self._tables[measure.signal.name].values(ids, measure, at, now)
         return rank_best(ids, total, k)
 
     def clock(self, signal: str) -> int | None:
@@ -202,3 +207,9 @@ class SignalLedger:
             hasher.update(f"{name}:{arrays[name].dtype.str}:{arrays[name].shape}".encode())
             hasher.update(np.ascontiguousarray(arrays[name]).tobytes())
         return hasher.digest()
+
+
+def _finite(name: str, weight: object) -> float:
+    if not isinstance(weight, Real) or not math.isfinite(weight):
+        raise ValueError(f"the weight of {name!r} is {weight!r}; write a finite number")
+    return float(weight)

@@ -20,15 +20,15 @@ ARRAYS: Final = (
 )
 
 
-def reshard(saved: list[SavedShard], shard_count: int) -> list[SavedShard]:
-    """Return the same state cut into another number of shards, entities in the same order within each."""
+def reshard(saved: list[SavedShard], shard_count: int, clock: int) -> list[SavedShard]:
+    """Return the state at a clock cut into another number of shards, entities in their order within each."""
     if len(saved) == shard_count:
         return saved
     parts: list[list[SavedShard]] = [[] for _ in range(shard_count)]
     for shard in saved:
         owners = shards_of(shard["entity_id"], shard_count)
         for ring in RING_NAMES:
-            check_columns(shard, ring, len(owners))
+            check_columns(shard, ring, len(owners), clock)
         for number in range(shard_count):
             parts[number].append(_select(shard, owners == number))
     return [_join(part) for part in parts]

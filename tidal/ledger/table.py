@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import threading
 from typing import Any, NamedTuple
 
@@ -82,6 +83,7 @@ class Table:
 
     def top(self, k: int, measure: Measure, at: int, now: bool) -> Ranking:
         """Return the k best entities by a measure. Counts and velocities of zero are left out. O(n)."""
+        k = min(operator.index(k), len(self))
         if measure.what == SCORE:
             parts = [shard.top_scores(k, measure.position, at) for shard in self.shards]
         else:
@@ -117,7 +119,7 @@ class Table:
         it.
         """
         clock = self._advance(clock)
-        for shard, part in zip(self.shards, reshard(saved, len(self.shards)), strict=True):
+        for shard, part in zip(self.shards, reshard(saved, len(self.shards), clock), strict=True):
             shard.merge(part, clock)
 
     def _not_before_clock(self, at: int) -> int:

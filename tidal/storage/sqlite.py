@@ -15,6 +15,7 @@ SQLite's pages carry no checksum: each row holds a CRC-32 of its key and value, 
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 import struct
 import tempfile
@@ -63,8 +64,8 @@ class SqliteEngine:
     with nothing touched, for one of a newer tidal. After an I/O error every later write raises
     StorePoisoned, since what is on disk is unknown; after NoSpace the store goes on when space returns.
 
-    ``read_only`` changes no byte in the folder. If the store was not closed, SQLite would have to write to
-    recover it: then a private copy is read.
+    ``read_only`` changes no byte in the folder: a private copy is read. SQLite cannot share a file with a
+    writer, nor recover one that was not closed, without writing beside it.
     """
 
     def __init__(
@@ -77,14 +78,15 @@ class SqliteEngine:
         self._idle: list[sqlite3.Connection] = []  # readers, each with a snapshot of its own while it scans
         self._poison: StorageError | None = None
         self._closed = False
+        self._process = os.getpid()
         self._copy: tempfile.TemporaryDirectory[str] | None = None
         # A side file without its database is what is left of one: SQLite would play it into the new file.
         if create and not read_only and not any(fs.exists(file) for file in (path, *_side_files(path))):
             replace_file(fs, path, [_empty_database()])
         _check_file(fs, path)
-        self._uri = f"{path.absolute().as_uri()}?mode={'ro&immutable=1' if read_only else 'rw'}"
+        self._uri = f"{path.absolute().as_uri()}?mode=rw"
         try:
-            if read_only and any(fs.exists(side) and fs.size(side) for side in _side_files(path)):
+            if read_only:  # also of a closed store: a writer may come, and change pages under a reader
                 self._copy = tempfile.TemporaryDirectory(prefix="tidal-")
                 self._uri = f"{_copy_database(fs, path, Path(self._copy.name)).as_uri()}?mode=rw"
             self._connection = self._connect()
@@ -217,8 +219,10 @@ class SqliteEngine:
         return value
 
     def _check_open(self) -> None:
-        if self._closed:
-            raise StoreClosed("the storage engine is closed")
+        if self._closed or os.getpid() != self._process:  # SQLite may not be carried across a fork
+            raise StoreClosed(
+                "the storage engine is closed (or belongs to the parent of this forked process)"
+            )
 
     def _check_poison(self) -> None:
         if self._poison is not None:
@@ -293,7 +297,8 @@ def _copy_database(fs: FileSystem, path: Path, folder: Path) -> Path:
                     file.append([read_file(fs, source)])
                 finally:
                     file.close()
-        if _side_heads(fs, path) == before:
+        # Without side files nothing but the pages themselves tells of a writer that came and went meanwhile.
+        if _side_heads(fs, path) == before and (before or read_file(fs, path) == read_file(fs, target)):
             return target
     raise StorageError(f"{path} is being written to; read it through the process that writes, or try again")
 

@@ -53,13 +53,34 @@ def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path: Path) -> None:
     assert CsvReader(path, delimiter=";").names() == ("sku", "n")
 
 
-def test_an_endless_field_is_one_broken_row_or_more_but_never_the_end(tmp_path: Path) -> None:
+@pytest.mark.parametrize("size", [LINE_CHARS_MAX, LINE_CHARS_MAX + 5, 10 * LINE_CHARS_MAX + 3])
+def test_a_line_too_long_is_one_broken_row_and_no_piece_of_it_a_row(tmp_path: Path, size: int) -> None:
     path = tmp_path / "a.csv"
-    path.write_text("sku,n\na,1\n" + "x" * (2 * LINE_CHARS_MAX) + "\nb,2\n")
+    path.write_text("sku\na\n" + "x" * size + "\nb\n")
     (chunk,) = CsvReader(path).chunks()
     assert chunk.column("sku") == ["a", "b"]
-    assert all(row.reason.startswith("not CSV: field larger than") for row in chunk.broken)
-    assert chunk.broken
+    assert chunk.rows.tolist() == [1, 3]
+    ((reason, _, row),) = chunk.broken
+    assert reason == "not CSV: a line of more than 1,048,576 characters"
+    assert row == 2
+
+
+def test_a_line_of_the_largest_size_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    cells = ["x" * 65_535] * 16  # with commas and line end: LINE_CHARS_MAX
+    path.write_text(",".join(f"c{n}" for n in range(16)) + "\n" + ",".join(cells) + "\n")
+    (chunk,) = CsvReader(path).chunks()
+    assert chunk.record(0) == {f"c{n}": cell for n, cell in enumerate(cells)}
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_zstd_frames_after_each_other_are_one_file(tmp_path: Path, count: int) -> None:
+    path = tmp_path / "a.csv.zst"
+    skippable = (0x184D2A50).to_bytes(4, "little") + (3).to_bytes(4, "little") + b"abc"
+    rows = [b"n\n", b"1\n" * 200_000, b"2\n" * 3]
+    path.write_bytes(skippable.join(zstandard.compress(part) for part in rows[:count]) + skippable)
+    found = [n for chunk in CsvReader(path).chunks() for n in chunk.column("n")]
+    assert found == b"".join(rows[1:count]).decode().split()
 
 
 @pytest.mark.parametrize(
@@ -74,10 +95,13 @@ def test_a_header_that_cannot_be(tmp_path: Path, content: bytes, said: str) -> N
 
 
 @pytest.mark.parametrize("suffix", [".csv.gz", ".csv.zst"])
-def test_cut_off_compressed_data_is_named(tmp_path: Path, suffix: str) -> None:
+@pytest.mark.parametrize("damage", ["half", "a byte short", "second half", "no header"])
+def test_damaged_compressed_data_is_named(tmp_path: Path, suffix: str, damage: str) -> None:
     pack = gzip.compress if suffix == ".csv.gz" else zstandard.compress
     path = tmp_path / f"a{suffix}"
     whole = pack(b"sku,n\n" + b"".join(b"%d,%d\n" % (n, n * n) for n in range(50_000)))
-    path.write_bytes(whole[: len(whole) // 2] if suffix == ".csv.gz" else b"\x00" * 8 + whole)
+    cut = {"half": whole[: len(whole) // 2], "a byte short": whole[:-1]}
+    cut |= {"second half": whole + whole[: len(whole) // 2], "no header": b"\x00" * 8 + whole}
+    path.write_bytes(cut[damage])
     with pytest.raises(UnreadableInput, match=r"a\.csv\..*damaged or cut off"):
         list(CsvReader(path).chunks())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import importlib
 import sys
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ import pytest
 
 from tidal.cli.readers import input_format, open_reader
 from tidal.cli.readers.parquet import ParquetReader
+from tidal.cli.times import TimeFormat, parse_times
+from tidal.cli.values import parse_numbers
 from tidal.errors import MissingExtra, UnreadableInput, UsageError
 
 pa = pytest.importorskip("pyarrow", reason="the Parquet reader is untested without pyarrow")
@@ -76,3 +79,28 @@ def test_the_name_tells_the_format(name: str, expected: str) -> None:
 def test_a_name_that_does_not_tell(name: str) -> None:
     with pytest.raises(UsageError, match="--input-format"):
         open_reader(Path(name))
+
+
+def test_a_gap_does_not_change_what_times_mean(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    times = pa.array([1_577_836_800_000_000_001, None], pa.timestamp("ns"))
+    parquet.write_table(pa.table({"t": times}), path)
+    (chunk,) = ParquetReader(path).chunks()
+    found, bad = parse_times(chunk.column("t"), TimeFormat())
+    assert found[0] == 1_577_836_800_000_000_001
+    assert bad == {1: "the time is missing"}
+
+
+def test_decimals_are_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    parquet.write_table(pa.table({"w": pa.array([Decimal("1.5"), None])}), path)
+    (chunk,) = ParquetReader(path).chunks()
+    found, bad = parse_numbers(chunk.column("w"))
+    assert (found[0], bad) == (1.5, {1: "the number is missing"})
+
+
+def test_a_name_that_stands_twice_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    parquet.write_table(pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["a", "a"]), path)
+    with pytest.raises(UnreadableInput, match="names 'a' twice"):
+        ParquetReader(path)

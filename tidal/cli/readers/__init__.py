@@ -43,6 +43,8 @@ def input_format(path: Path) -> str:
 
 def open_reader(path: Path, file_format: str | None = None, *, delimiter: str | None = None) -> Reader:
     """Return a reader of the file. Rows are not read before they are asked for."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise UsageError(f"{path} is a stream, and a load reads its file twice: write it to a file first")
     match file_format or input_format(path):
         case "csv":
             tabs = ".tsv" in (suffix.lower() for suffix in path.suffixes)

@@ -9,7 +9,7 @@ import os
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, cast
 
 import zstandard
 
@@ -17,6 +17,7 @@ from tidal.errors import UnreadableInput
 
 COMPRESSIONS: Final = (".gz", ".zst")
 BUFFER_BYTES: Final = 1 << 20
+ZSTD_INPUT_BYTES: Final = 1 << 12  # unpacked at a time; the densest of blocks make 128 MiB of it
 
 
 class CountedFile:
@@ -31,8 +32,7 @@ class CountedFile:
             case ".gz":
                 self.stream = io.BufferedReader(gzip.GzipFile(fileobj=self._raw), BUFFER_BYTES)
             case ".zst":
-                unpacked: Any = zstandard.ZstdDecompressor().stream_reader(self._raw, read_across_frames=True)
-                self.stream = io.BufferedReader(unpacked, BUFFER_BYTES)
+                self.stream = io.BufferedReader(_ZstdStream(self._raw), BUFFER_BYTES)
             case _:
                 self.stream = self._raw
 
@@ -49,6 +49,34 @@ class CountedFile:
             self._text.close()
         self.stream.close()
         self._raw.close()
+
+
+class _ZstdStream(io.RawIOBase):
+    """Frames of zstd, unpacked. Raises EOFError where one is cut off; zstandard's own reader just ends."""
+
+    def __init__(self, packed: IO[bytes]) -> None:
+        self._packed = packed
+        self._frame: Any = None  # the frame that has begun and not ended
+        self._input = b""
+        self._output = memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._output:
+            self._input = self._input or self._packed.read(ZSTD_INPUT_BYTES)
+            if not self._input:
+                if self._frame is not None:
+                    raise EOFError("the last frame has no end")
+                return 0
+            frame = self._frame or zstandard.ZstdDecompressor().decompressobj()
+            self._output = memoryview(frame.decompress(self._input))
+            self._input, self._frame = (frame.unused_data, None) if frame.eof else (b"", frame)
+        size = min(len(buffer), len(self._output))
+        cast("memoryview[int]", buffer)[:size] = self._output[:size]
+        self._output = self._output[size:]
+        return size
 
 
 @contextlib.contextmanager

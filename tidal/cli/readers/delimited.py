@@ -5,9 +5,8 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +15,7 @@ from tidal.cli.readers.chunk import BrokenRow, chunked
 from tidal.cli.readers.compressed import CountedFile, damage_named
 from tidal.errors import UnreadableInput
 
-LINE_CHARS_MAX: Final = 1 << 20  # a longer line is cut in pieces, so that no file can fill the memory
+LINE_CHARS_MAX: Final = 1 << 20  # a longer line is refused, so that no file can fill the memory
 
 
 class CsvChunk:
@@ -79,8 +78,8 @@ class CsvReader:
         return self._file.share() if self._file else 0.0
 
     def _lines(self, file: CountedFile) -> Iterator[list[str]]:
-        read = partial(file.text().readline, LINE_CHARS_MAX)
-        return csv.reader(iter(read, ""), delimiter=self._delimiter)
+        text = file.text()
+        return csv.reader(iter(lambda: _read_line(text), ""), delimiter=self._delimiter)
 
     def _records(self, lines: Iterator[list[str]], width: int) -> Iterator[list[str] | BrokenRow]:
         with damage_named(self._path):
@@ -110,6 +109,16 @@ class CsvReader:
                 f"{self._path}: the header names {', '.join(map(repr, sorted(repeated)))} twice"
             )
         return tuple(names)
+
+
+def _read_line(text: IO[str]) -> str:
+    """Return the next line, or raise csv.Error for one that is too long: a piece of it is no row."""
+    line = rest = text.readline(LINE_CHARS_MAX)
+    while len(rest) == LINE_CHARS_MAX and not rest.endswith(("\n", "\r")):
+        rest = text.readline(LINE_CHARS_MAX)
+    if rest is not line:
+        raise csv.Error(f"a line of more than {LINE_CHARS_MAX:,} characters")
+    return line
 
 
 def _wrong_width(record: list[str], width: int) -> BrokenRow:

@@ -27,17 +27,13 @@ class ParquetChunk:
         return int(self._batch.num_rows)
 
     def column(self, name: str) -> Sequence[Any] | NDArray[Any]:
-        """Numbers and times without gaps as NumPy arrays, all else as Python values."""
+        """Times, and numbers without gaps, as NumPy arrays; all else as Python values."""
         column = self._batch.column(name)
         kind = column.type
         arrow_types = importlib.import_module("pyarrow.types")
-        is_plain = (
-            arrow_types.is_integer(kind)
-            or arrow_types.is_floating(kind)
-            or arrow_types.is_timestamp(kind)
-            or arrow_types.is_date(kind)
-        )
-        if is_plain and column.null_count == 0:
+        is_time = arrow_types.is_timestamp(kind) or arrow_types.is_date(kind)  # a gap is not-a-time
+        is_number = arrow_types.is_integer(kind) or arrow_types.is_floating(kind)
+        if is_time or (is_number and column.null_count == 0):
             values: NDArray[Any] = column.to_numpy(zero_copy_only=False)
             return values
         python_values: list[Any] = column.to_pylist()
@@ -65,6 +61,9 @@ class ParquetReader:
             self._file = parquet.ParquetFile(path)
         except self._arrow_error as error:
             raise UnreadableInput(f"{path}: not Parquet: {error}") from error
+        names = self.names()
+        if repeated := {name for name in names if names.count(name) > 1}:
+            raise UnreadableInput(f"{path}: names {', '.join(map(repr, sorted(repeated)))} twice")
 
     def names(self) -> tuple[str, ...]:
         return tuple(self._file.schema_arrow.names)
