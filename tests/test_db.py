@@ -270,6 +270,22 @@ def test_checkpoints_come_by_themselves(tmp_path: Path, clock: ManualClock) -> N
     assert len(list((tmp_path / "s" / "checkpoints").glob("*.ckpt"))) == 2
 
 
+def test_an_event_is_not_refused_because_no_checkpoint_can_be_made(
+    tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    db = tidal.open(tmp_path / "s", schema=SCHEMA, clock=clock, checkpoint_bytes=1)
+
+    def fail(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fail)
+        assert db.signal("view", 1) == 1
+    assert "can't start new thread" in caplog.text
+    assert db.checkpoint() == 1
+    db.close()
+
+
 def test_a_schema_may_grow_and_nothing_else(tmp_path: Path, clock: ManualClock) -> None:
     base = tidal.SchemaBuilder().signal("view", half_life="7d", windows=("1h",))
     with tidal.open(tmp_path / "s", schema=base.build(), clock=clock) as db:

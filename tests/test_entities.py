@@ -282,3 +282,9 @@ def test_what_json_cannot_hold_is_refused(items: EntityStore, metadata: Any) -> 
     with pytest.raises(InvalidEntity, match="metadata of 5"):
         items.put(5, metadata)
     assert items.get(5) is None
+
+
+def test_metadata_brings_its_name_before_the_log_is_durable(engine: StorageEngine, names: KeyNames) -> None:
+    names.adopt([NewKey("item", entity_key_id("sku:7"), "sku:7")])  # an event's, which a power cut may take
+    EntityStore(engine, "item", names).put("sku:7", {"title": "Flow"})
+    assert KeyNames(engine).name("item", entity_key_id("sku:7")) == "sku:7"

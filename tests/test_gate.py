@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import signal
 import threading
 
 from tidal.gate import Gate
@@ -59,3 +61,27 @@ def test_an_error_inside_leaves_the_gate_open() -> None:
         pass
     with gate.passing():
         pass
+
+
+def test_ctrl_c_leaves_nobody_inside() -> None:
+    gate = Gate()
+
+    def strike(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, strike)
+    try:
+        for n in range(300):
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 1e-5 * (1 + n % 20))
+                for _ in itertools.count():
+                    with gate.passing():
+                        pass
+            except KeyboardInterrupt:
+                pass
+            assert not gate._inside
+            assert gate._door.acquire(blocking=False)
+            gate._door.release()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

@@ -396,12 +396,17 @@ class TidalDb:
             return
         if not self._checkpointing.acquire(blocking=False):
             return  # one is being written
+        writer = None
         try:
-            state = self._copy()
-            threading.Thread(target=self._save_aside, args=(state,), name="tidal-checkpoint").start()
-        except BaseException:
-            self._checkpointing.release()
-            raise
+            writer = threading.Thread(target=self._save_aside, args=(self._copy(),), name="tidal-checkpoint")
+            writer.start()
+        except BaseException as error:
+            if writer is None or writer.ident is None:  # else it releases the lock itself
+                self._checkpointing.release()
+            if not isinstance(error, Exception):
+                raise
+            # The event is logged and applied: its caller must not take this for a refusal and send it again.
+            _logger.error("no checkpoint could be begun: %s", error)
 
     def _save_aside(self, state: State) -> None:
         try:

@@ -372,3 +372,21 @@ def test_the_documented_format_is_the_format() -> None:
         key_fields.append((str(offset), str(struct.calcsize(">" + form)), name))
         offset += struct.calcsize(">" + form)
     assert re.findall(r"^\| (\d+) \| (\d+) \| `(\w+)` \|", page, re.MULTILINE) == key_fields
+
+
+def test_a_reader_is_untouched_by_a_writer_that_comes_later(tmp_path: Path) -> None:
+    path = tmp_path / NAME
+    keys = [b"%05d" % n for n in range(3000)]
+    with_old = SqliteEngine(path, create=True)
+    with with_old.batch() as batch:
+        for key in keys:
+            batch.put(ITEMS, key, b"old" * 100)
+    with_old.close()
+    reader, writer = SqliteEngine(path, read_only=True), SqliteEngine(path)
+    for round_ in range(4):  # enough for SQLite to move its log into the file
+        with writer.batch() as batch:
+            for key in keys:
+                batch.put(ITEMS, key, b"new" * (200 + round_))
+    assert {reader.get(ITEMS, key) for key in keys} == {b"old" * 100}
+    reader.close()
+    writer.close()
