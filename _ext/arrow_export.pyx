@@ -16,11 +16,16 @@ from cpython.array cimport array as PyArray, clone
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.mem cimport PyMem_RawCalloc, PyMem_RawFree
-from cpython.pycapsule cimport PyCapsule_Destructor, PyCapsule_GetPointer, PyCapsule_New
+from cpython.pycapsule cimport (
+    PyCapsule_Destructor, PyCapsule_GetName, PyCapsule_GetPointer, PyCapsule_New,
+)
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
-from libc.errno cimport ENOMEM
+from libc.errno cimport EINVAL, ENOMEM
+from libc.stdint cimport int64_t
 from libc.string cimport memcpy, memset
+
+from tidal._ext.arrow cimport ArrowArray, ArrowArrayStream, ArrowSchema
 
 
 cdef extern from "Python.h":
@@ -73,8 +78,7 @@ def export_schema(columns, times=()):
     cdef tuple fields = tuple([_field(name, values.dtype, name in times) for name, values in columns.items()])
     cdef ArrowSchema *schema = <ArrowSchema *>PyMem_RawCalloc(1, sizeof(ArrowSchema))
     capsule = _capsule(schema, "arrow_schema", destroy_schema)
-    if fill_schema(fields, schema) != 0:
-        raise MemoryError
+    fill_schema(fields, schema)
     return capsule
 
 
@@ -227,16 +231,29 @@ cdef object _capsule(void *block, const char *name, PyCapsule_Destructor destroy
         raise
 
 
+# The destructors and callbacks below are called by C, which has no exceptions: nothing in them may raise, and
+# what the functions they call raise becomes an errno (status_of).
+
+
+cdef void *pointer_of(object capsule) noexcept:
+    """The struct of a capsule, by the name that it has now: a consumer may have given it another."""
+    return PyCapsule_GetPointer(capsule, PyCapsule_GetName(capsule))
+
+
+cdef int status_of(BaseException error) noexcept:
+    return ENOMEM if isinstance(error, MemoryError) else EINVAL
+
+
 cdef void destroy_stream(object capsule) noexcept:
     # A consumer that took the stream has left a struct without a release.
-    cdef ArrowArrayStream *stream = <ArrowArrayStream *>PyCapsule_GetPointer(capsule, "arrow_array_stream")
+    cdef ArrowArrayStream *stream = <ArrowArrayStream *>pointer_of(capsule)
     if stream.release != NULL:
         stream.release(stream)
     PyMem_RawFree(stream)
 
 
 cdef void destroy_schema(object capsule) noexcept:
-    cdef ArrowSchema *schema = <ArrowSchema *>PyCapsule_GetPointer(capsule, "arrow_schema")
+    cdef ArrowSchema *schema = <ArrowSchema *>pointer_of(capsule)
     if schema.release != NULL:
         schema.release(schema)
     PyMem_RawFree(schema)
@@ -247,26 +264,33 @@ cdef void destroy_schema(object capsule) noexcept:
 
 cdef int get_schema(ArrowArrayStream *stream, ArrowSchema *schema_out) noexcept nogil:
     with gil:
-        return fill_schema((<Export>stream.private_data).columns, schema_out)
+        try:
+            fill_schema((<Export>stream.private_data).columns, schema_out)
+        except BaseException as error:
+            return status_of(error)
+        return 0
 
 
 cdef int get_next(ArrowArrayStream *stream, ArrowArray *array_out) noexcept nogil:
     with gil:
-        return send(<Export>stream.private_data, array_out)
-
-
-cdef int send(Export export, ArrowArray *array_out) noexcept:
-    """Fill the batch the first time, then the empty struct that is the end; return an errno or 0."""
-    memset(array_out, 0, sizeof(ArrowArray))
-    if export.is_sent:
+        try:
+            send(<Export>stream.private_data, array_out)
+        except BaseException as error:
+            return status_of(error)
         return 0
-    cdef int status = fill_array(export, array_out)
-    export.is_sent = status == 0
-    return status
+
+
+cdef int send(Export export, ArrowArray *array_out) except -1:
+    """Fill the batch the first time, then the empty struct that is the end."""
+    memset(array_out, 0, sizeof(ArrowArray))
+    if not export.is_sent:
+        fill_array(export, array_out)
+        export.is_sent = True
+    return 0
 
 
 cdef const char *get_last_error(ArrowArrayStream *stream) noexcept nogil:
-    return NULL  # the only failure is ENOMEM, which says it all
+    return NULL  # the errno says it all: in practice there is none but ENOMEM
 
 
 cdef void release_stream(ArrowArrayStream *stream) noexcept nogil:
@@ -277,8 +301,8 @@ cdef void release_stream(ArrowArrayStream *stream) noexcept nogil:
 # ------------------------------------------------------------------------------------ schemas
 
 
-cdef int fill_schema(tuple fields, ArrowSchema *schema_out) noexcept:
-    """Fill the type of a table; return an errno or 0."""
+cdef int fill_schema(tuple fields, ArrowSchema *schema_out) except -1:
+    """Fill the type of a table; MemoryError leaves it empty."""
     cdef Py_ssize_t i, count = len(fields)
     cdef ArrowSchema **children = <ArrowSchema **>PyMem_RawCalloc(
         count, sizeof(ArrowSchema *) + sizeof(ArrowSchema)
@@ -287,7 +311,7 @@ cdef int fill_schema(tuple fields, ArrowSchema *schema_out) noexcept:
     cdef Column field
     memset(schema_out, 0, sizeof(ArrowSchema))
     if children == NULL:
-        return ENOMEM
+        raise MemoryError
     for i in range(count):
         field = <Column>fields[i]
         child.format = PyBytes_AS_STRING(field.format)
@@ -323,8 +347,8 @@ cdef void release_table_schema(ArrowSchema *schema) noexcept nogil:
 # ------------------------------------------------------------------------------------ arrays
 
 
-cdef int fill_array(Export export, ArrowArray *array_out) noexcept:
-    """Fill a zeroed table; return an errno or 0."""
+cdef int fill_array(Export export, ArrowArray *array_out) except -1:
+    """Fill a zeroed table; MemoryError leaves it empty."""
     cdef Py_ssize_t i, count = len(export.columns)
     cdef ArrowArray **children = <ArrowArray **>PyMem_RawCalloc(
         count, sizeof(ArrowArray *) + sizeof(ArrowArray)
@@ -332,7 +356,7 @@ cdef int fill_array(Export export, ArrowArray *array_out) noexcept:
     cdef ArrowArray *child = <ArrowArray *>(children + count)
     cdef Column column
     if children == NULL:
-        return ENOMEM
+        raise MemoryError
     for i in range(count):
         column = <Column>export.columns[i]
         child.length = column.row_count

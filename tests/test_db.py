@@ -286,6 +286,39 @@ def test_an_event_is_not_refused_because_no_checkpoint_can_be_made(
     db.close()
 
 
+@pytest.mark.parametrize(
+    ("step", "error", "goes_on"),
+    [
+        ("_log.append", tidal.NoSpace(28, "write"), True),
+        ("_log.append", KeyboardInterrupt(), False),
+        ("_ledger.apply", KeyboardInterrupt(), False),
+        ("_ledger.apply", MemoryError(), False),
+    ],
+)
+def test_a_store_goes_on_only_if_log_and_state_surely_agree(
+    tmp_path: Path, clock: ManualClock, step: str, error: BaseException, goes_on: bool
+) -> None:
+    db = tidal.open(tmp_path / "s", schema=SCHEMA, clock=clock)
+    part, _, method = step.partition(".")
+
+    def fail(*_: object) -> None:
+        raise error
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(getattr(db, part), method, fail)
+        with pytest.raises(type(error)):
+            db.signal("view", 1)
+    if goes_on:
+        assert db.signal("view", 1) == 1
+    else:
+        with pytest.raises(tidal.StorePoisoned, match="open it again"):
+            db.signal("view", 1)
+    db.close()
+    with tidal.open(tmp_path / "s", clock=clock) as db:
+        assert db.count("view", 1, "all") == db.last_seq
+        assert db.signal("view", 1) == db.last_seq
+
+
 def test_a_schema_may_grow_and_nothing_else(tmp_path: Path, clock: ManualClock) -> None:
     base = tidal.SchemaBuilder().signal("view", half_life="7d", windows=("1h",))
     with tidal.open(tmp_path / "s", schema=base.build(), clock=clock) as db:

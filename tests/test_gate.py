@@ -6,6 +6,8 @@ import itertools
 import signal
 import threading
 
+import pytest
+
 from tidal.gate import Gate
 
 
@@ -50,17 +52,21 @@ def test_many_pass_at_once() -> None:
 
 
 def test_an_error_inside_leaves_the_gate_open() -> None:
-    gate = Gate()
+    gate, entered = Gate(), []
     for enter in (gate.passing, gate.closed):
-        try:
-            with enter():
-                raise RuntimeError
-        except RuntimeError:
-            pass
-    with gate.closed():
-        pass
-    with gate.passing():
-        pass
+        with pytest.raises(RuntimeError), enter():
+            raise RuntimeError
+
+    def enter_both() -> None:
+        with gate.closed():
+            entered.append("closed")
+        with gate.passing():
+            entered.append("passing")
+
+    thread = threading.Thread(target=enter_both, daemon=True)  # a gate that is shut would keep it for ever
+    thread.start()
+    thread.join(timeout=30)
+    assert entered == ["closed", "passing"]
 
 
 def test_ctrl_c_leaves_nobody_inside() -> None:

@@ -218,20 +218,19 @@ class TidalDb:
     def _write(self, batch: EventBatch) -> tuple[int, int]:
         """Log and apply a batch; it is not durable yet."""
         with self._gate.passing(), self._in_order if self._materializers else contextlib.nullcontext():
+            logged = False
             try:
                 first, last = self._log.append(batch)
-            except Exception:
-                raise  # refused with nothing logged
-            except BaseException as interruption:
-                self._failure = interruption  # it may be in the log or not
-                raise
-            try:
+                logged = True
                 self._ledger.apply(batch)
                 self._names.adopt(batch.new_keys)
                 for materializer in self._materializers.values():
                     materializer.on_events(batch)
             except BaseException as failure:
-                self._failure = failure  # logged but not applied: only a replay makes the two agree again
+                # An error of append() means that nothing was logged. Else log and ledger differ, or may, since
+                # Ctrl-C strikes anywhere; only a replay makes the two agree again.
+                if logged or not isinstance(failure, Exception):
+                    self._failure = failure
                 raise
         self._checkpoint_if_due()
         return first, last

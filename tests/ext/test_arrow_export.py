@@ -269,11 +269,28 @@ def test_the_end_of_a_stream_stays_its_end_and_its_schema_stays() -> None:
 
 
 def test_exports_of_one_table_do_not_know_each_other() -> None:
-    table = Table({"x": np.arange(3), "s": texts(["a", None, "b"])})
+    values = np.arange(3)
+    alive, address = weakref.ref(values), values.ctypes.data
+    table = Table({"x": values, "s": texts(["a", None, "b"])})
     streams = [take_stream(table.__arrow_c_stream__()) for _ in range(3)]
     batches = [call(stream.get_next, stream, Array()) for stream in streams]
-    for struct in (streams[1], batches[0], streams[0], batches[2], batches[1], streams[2]):
+    del values, table
+    *earlier, last = streams[1], batches[0], streams[0], batches[2], streams[2], batches[1]
+    for struct in earlier:
         release(struct)
+        assert alive() is not None
+        assert last.length == 3 and last.children[0].contents.buffers[1] == address
+    release(last)
+    assert alive() is None
+
+
+def test_a_capsule_that_was_renamed_is_destroyed_like_any() -> None:
+    values = np.arange(3)
+    alive = weakref.ref(values)
+    capsule = export_stream({"x": values})
+    assert ctypes.pythonapi.PyCapsule_SetName(ctypes.py_object(capsule), b"used_arrow_array_stream") == 0
+    del values, capsule
+    assert alive() is None
 
 
 def test_no_export_leaks() -> None:

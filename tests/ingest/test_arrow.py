@@ -339,7 +339,7 @@ def test_views_of_any_bytes(views: list[Any], blocks: list[bytes], fake_table: A
     packed = [struct.pack("i4sii", *view) for view in views]
     sizes = int64s(*map(len, blocks)) or None
     column = fake_column("vu", [None, b"".join(packed), *blocks, sizes], len(views))
-    compare(fake_table([column], len(views)), [text_of_view(view, blocks) for view in packed])
+    assert_reads(fake_table([column], len(views)), [text_of_view(view, blocks) for view in packed])
 
 
 @given(
@@ -356,10 +356,10 @@ def test_offsets_of_any_bytes(
     column = fake_column(
         "U" if wide else "u", [None, (int64s if wide else int32s)(*offsets), data], len(expected)
     )
-    compare(fake_table([column], len(expected)), expected)
+    assert_reads(fake_table([column], len(expected)), expected)
 
 
-def compare(table: Any, expected: list[bytes | None]) -> None:
+def assert_reads(table: Any, expected: list[bytes | None]) -> None:
     if None in expected:
         with pytest.raises(ValueError, match=f"row {expected.index(None)}: its text"):
             read(table)

@@ -449,7 +449,6 @@ writer.append(EventBatch(one, one.astype(np.uint8), one.astype(np.float32), one.
     assert (scan.last_seq, scan.needs_repair) == (1, False)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_forked_child_cannot_write(log) -> None:
     writer = log.writer()

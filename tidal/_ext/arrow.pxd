@@ -1,14 +1,18 @@
 from libc.stdint cimport int64_t, uint64_t
 
 
+# All members of the structs: a producer fills every one of them.
 cdef extern from "arrow.h":
     struct ArrowSchema:
         const char *format
         const char *name
+        const char *metadata
+        int64_t flags
         int64_t n_children
         ArrowSchema **children
         ArrowSchema *dictionary
-        void (*release)(ArrowSchema *) noexcept
+        void (*release)(ArrowSchema *) noexcept nogil
+        void *private_data
 
     struct ArrowArray:
         int64_t length
@@ -19,13 +23,15 @@ cdef extern from "arrow.h":
         const void **buffers
         ArrowArray **children
         ArrowArray *dictionary
-        void (*release)(ArrowArray *) noexcept
+        void (*release)(ArrowArray *) noexcept nogil
+        void *private_data
 
     struct ArrowArrayStream:
         int (*get_schema)(ArrowArrayStream *, ArrowSchema *) noexcept nogil
         int (*get_next)(ArrowArrayStream *, ArrowArray *) noexcept nogil
-        const char *(*get_last_error)(ArrowArrayStream *) noexcept
-        void (*release)(ArrowArrayStream *) noexcept
+        const char *(*get_last_error)(ArrowArrayStream *) noexcept nogil
+        void (*release)(ArrowArrayStream *) noexcept nogil
+        void *private_data
 
     ctypedef struct TextSeed:
         uint64_t first
