@@ -227,8 +227,8 @@ class TidalDb:
                 for materializer in self._materializers.values():
                     materializer.on_events(batch)
             except BaseException as failure:
-                # An error of append() means that nothing was logged. Else log and ledger differ, or may, since
-                # Ctrl-C strikes anywhere; only a replay makes the two agree again.
+                # An error of append() means that nothing was logged. Else log and ledger differ, or may:
+                # Ctrl-C strikes anywhere. Only a replay makes the two agree again.
                 if logged or not isinstance(failure, Exception):
                     self._failure = failure
                 raise
