@@ -8,28 +8,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from orders import COLUMNS, ORDERS
 
 from tidal.cli.main import main
 
-ORDERS = """\
-order,sku,pieces,time,customer
-1001,lamp,2,2011-12-01 10:00:00,17850.0
-1002,85123A,5,2011-12-01 11:00:00,
-1003,lamp,1,2011-12-02 10:00:00,17851.0
-C1004,lamp,1,2011-12-02 11:00:00,17851.0
-"""
-COLUMNS = [
-    "--entity",
-    "sku",
-    "--weight",
-    "pieces",
-    "--timestamp",
-    "time",
-    "--user",
-    "customer",
-    "--session",
-    "order",
-]
 DECLARE = ["--declare", "purchase half_life=7d,1d windows=1h,24h velocity"]
 
 

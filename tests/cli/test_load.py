@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from orders import COLUMNS
 
 import tidal
 from tidal.cli.readers import chunk as chunk_module
@@ -19,18 +20,6 @@ from tidal.errors import NoSpace, StorageError
 
 Command = Callable[..., Any]
 
-COLUMNS = [
-    "--entity",
-    "sku",
-    "--weight",
-    "pieces",
-    "--timestamp",
-    "time",
-    "--user",
-    "customer",
-    "--session",
-    "order",
-]
 DECLARE = ["--declare", "purchase half_life=7d windows=24h", "--declare", "cancel half_life=7d"]
 PURCHASE = ["--signal", "purchase"]
 
