@@ -14,11 +14,12 @@ import errno
 import fcntl
 import os
 import stat
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from tidal.errors import CorruptStore, NoSpace, StorageError, StoreLocked
+from tidal.errors import CorruptionError, CorruptStore, NoSpace, StorageError, StoreLocked, TidalError
 
 TEMPORARY_SUFFIX = ".tmp"
 
@@ -97,20 +98,40 @@ class FileSystem(Protocol):
 def _typed(what: str, path: Path) -> Iterator[None]:
     try:
         yield
+    except TidalError:
+        raise
     except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENOTDIR):  # what O_NOFOLLOW and O_DIRECTORY say
+            raise CorruptStore(path, 0, "a symbolic link, or no folder; refused") from error
         kind = NoSpace if error.errno in (errno.ENOSPC, errno.EDQUOT) else StorageError
         raise kind(error.errno, f"{what}: {error.strerror}", str(path)) from error
 
 
+def _require_own(status: os.stat_result, path: Path, any_owner: bool) -> None:
+    if not any_owner and status.st_uid != os.geteuid():
+        raise CorruptStore(path, 0, f"it belongs to user {status.st_uid}, not to {os.geteuid()}; refused")
+
+
+def _open(path: Path, flags: int, any_owner: bool) -> int:
+    """Return a descriptor of a regular file with one name, of this user, reached by no link."""
+    # Without O_NONBLOCK opening a FIFO would wait for its other end.
+    fd = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+    try:
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+            raise CorruptStore(path, 0, "not a regular file with one name; refused")
+        _require_own(status, path, any_owner)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
 class _OsFile:
-    def __init__(self, path: Path, flags: int) -> None:
+    def __init__(self, path: Path, flags: int, any_owner: bool) -> None:
         self.path = path
         with _typed("open", path):
-            self._fd = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        status = os.fstat(self._fd)
-        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
-            os.close(self._fd)
-            raise CorruptStore(path, 0, "not a regular file with one name; refused")
+            self._fd = _open(path, flags, any_owner)
 
     def append(self, parts: Sequence[Bytes]) -> int:
         views = [memoryview(part).cast("B") for part in parts if len(part)]
@@ -134,7 +155,8 @@ class _OsFile:
             os.ftruncate(self._fd, size)
 
     def size(self) -> int:
-        return os.fstat(self._fd).st_size
+        with _typed("fstat", self.path):
+            return os.fstat(self._fd).st_size
 
     def read_at(self, offset: int, length: int) -> bytes:
         parts = []
@@ -150,43 +172,77 @@ class _OsFile:
             os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_DONTNEED)
 
     def close(self) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            with _typed("close", self.path):
+                os.close(fd)
 
 
 class _FlockLock:
     """flock, not lockf: record locks do not see a second open in one process and end with any close."""
 
-    def __init__(self, path: Path) -> None:
+    _fd = -1
+
+    def __init__(self, path: Path, any_owner: bool) -> None:
         with _typed("open", path):
-            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            self._fd = _open(path, os.O_RDWR | os.O_CREAT, any_owner)
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            os.close(self._fd)
+            here = any(lock.holds(self._fd) for lock in list(_held_locks))
+            self.release()
+            if error.errno != errno.EWOULDBLOCK:
+                raise StorageError(error.errno, f"lock: {error.strerror}", str(path)) from error
+            where = "in this process; use that database," if here else "in another process; close it there,"
             raise StoreLocked(
-                f"{path} is locked: the store is open for writing in another process or elsewhere in this "
-                "one; close it there, or open with read_only=True"
+                f"{path} is locked: the store is open for writing {where} or open with read_only=True"
             ) from error
+        _held_locks.add(self)
+
+    def holds(self, fd: int) -> bool:
+        """Return whether this is the lock on the file that another descriptor has open."""
+        return self._fd >= 0 and os.path.sameopenfile(self._fd, fd)
 
     def release(self) -> None:
+        _held_locks.discard(self)
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def __del__(self) -> None:
+        """Free a lock that an error, such as want of memory, kept from whoever would have released it."""
         if self._fd >= 0:
             os.close(self._fd)
-            self._fd = -1
+
+
+_held_locks: weakref.WeakSet[_FlockLock] = weakref.WeakSet()
+
+
+def _close_locks_in_child() -> None:
+    """After a fork: the lock lives as long as any copy of its descriptor, and is the parent's."""
+    for lock in list(_held_locks):
+        lock.release()
+
+
+os.register_at_fork(after_in_child=_close_locks_in_child)
 
 
 class OsFileSystem:
-    """The file system of this machine."""
+    """The file system of this machine. ``any_owner``: take files and folders of other users too, to read."""
+
+    any_owner = False
+
+    def __init__(self, *, any_owner: bool = False) -> None:
+        self.any_owner = any_owner
 
     def create(self, path: Path) -> File:
-        return _OsFile(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL)
+        return _OsFile(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL, self.any_owner)
 
     def open_append(self, path: Path) -> File:
-        return _OsFile(path, os.O_RDWR | os.O_APPEND)
+        return _OsFile(path, os.O_RDWR | os.O_APPEND, self.any_owner)
 
     def open_read(self, path: Path) -> File:
-        return _OsFile(path, os.O_RDONLY)
+        return _OsFile(path, os.O_RDONLY, self.any_owner)
 
     def rename(self, source: Path, target: Path) -> None:
         with _typed("rename", source):
@@ -197,8 +253,11 @@ class OsFileSystem:
             os.unlink(path)
 
     def make_dir(self, path: Path) -> None:
-        with _typed("mkdir", path), contextlib.suppress(FileExistsError):
-            os.mkdir(path, 0o700)
+        with _typed("mkdir", path):
+            try:
+                os.mkdir(path, 0o700)
+            except FileExistsError:
+                os.close(self._open_folder(path))
 
     def sync_dir(self, path: Path) -> None:
         with _typed("fsync of folder", path):
@@ -211,16 +270,34 @@ class OsFileSystem:
     def list_dir(self, path: Path) -> list[str]:
         with _typed("list", path):
             try:
-                return sorted(os.listdir(path))
+                fd = self._open_folder(path)
             except FileNotFoundError:
                 return []
+            try:
+                return sorted(os.listdir(fd))
+            finally:
+                os.close(fd)
+
+    def _open_folder(self, path: Path) -> int:
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            _require_own(os.fstat(fd), path, self.any_owner)
+        except BaseException:
+            os.close(fd)
+            raise
+        return fd
 
     def exists(self, path: Path) -> bool:
-        return os.path.lexists(path)
+        with _typed("stat", path):
+            try:
+                os.lstat(path)
+            except (FileNotFoundError, NotADirectoryError):
+                return False
+        return True
 
     def size(self, path: Path) -> int:
         with _typed("stat", path):
-            return os.stat(path).st_size
+            return os.lstat(path).st_size
 
     def free_bytes(self, path: Path) -> int:
         with _typed("statvfs", path):
@@ -228,7 +305,7 @@ class OsFileSystem:
         return status.f_bavail * status.f_frsize
 
     def lock(self, path: Path) -> Lock:
-        return _FlockLock(path)
+        return _FlockLock(path, self.any_owner)
 
 
 def replace_file(
@@ -237,22 +314,42 @@ def replace_file(
     """Make path hold exactly these bytes, durably: after a power cut it holds the old bytes or the new.
 
     Written to a temporary name in the same folder, synced, checked by ``verify`` (which reads it back
-    and raises if it is not good), renamed, and the folder synced.
+    and raises if it is not good), renamed, and the folder synced. What fails before the renaming leaves
+    nothing behind.
     """
     temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
     if fs.exists(temporary):
         fs.remove(temporary)
-    file = fs.create(temporary)
     try:
-        for part in parts:
-            file.append([part])
-        file.sync()
-    finally:
-        file.close()
-    if verify is not None:
-        verify(temporary)
-    fs.rename(temporary, path)
+        file = fs.create(temporary)
+        try:
+            for part in parts:
+                file.append([part])
+            file.sync()
+        finally:
+            file.close()
+        if verify is not None:
+            verify(temporary)
+        fs.rename(temporary, path)
+    except (StorageError, CorruptionError):
+        with contextlib.suppress(StorageError):  # the first error is the one to report
+            fs.remove(temporary)
+        raise
     fs.sync_dir(path.parent)
+
+
+def set_aside(fs: FileSystem, path: Path, folder: Path) -> Path:
+    """Move a file to a folder of the same disk, durably, and return its place there. Nothing is replaced."""
+    fs.make_dir(folder)
+    fs.sync_dir(folder.parent)
+    target, number = folder / path.name, 0
+    while fs.exists(target):  # an earlier find of the same name is evidence too
+        number += 1
+        target = folder / f"{path.name}.{number}"
+    fs.rename(path, target)
+    fs.sync_dir(folder)
+    fs.sync_dir(path.parent)
+    return target
 
 
 def read_file(fs: FileSystem, path: Path) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from typing import Protocol
 
 from tidal.schema.events import EventBatch
@@ -10,6 +11,10 @@ from tidal.schema.events import EventBatch
 
 class Log(Protocol):
     """Gives events their sequences and makes them durable."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether anything can be written: a store that was opened on a full disk is not prepared yet."""
 
     @property
     def last_seq(self) -> int: ...
@@ -23,6 +28,10 @@ class Log(Protocol):
     @property
     def bytes_written(self) -> int: ...
 
+    @property
+    def unsynced_bytes(self) -> int:
+        """Bytes that a power cut may take."""
+
     def append(self, batch: EventBatch) -> tuple[int, int]:
         """Return the first and last sequence of the events, which a killed process no longer loses."""
 
@@ -32,13 +41,21 @@ class Log(Protocol):
     def flush(self) -> int:
         """Return the last sequence once all events up to it would survive a power cut."""
 
+    def sync_within(self, seconds: float) -> bool:
+        """Start a sync of all that was appended; return whether it ended in this time."""
+
+    def forget(self, through_seq: int) -> tuple[Path, ...]:
+        """Remove the sealed segments that end at or below a sequence; return their paths."""
+
     def close(self) -> None: ...
 
 
 class MemoryLog:
     """The log of a database without a directory."""
 
+    ready = True
     bytes_written = 0
+    unsynced_bytes = 0
     head_hash = b""
 
     def __init__(self, last_seq: int = 0) -> None:
@@ -64,6 +81,12 @@ class MemoryLog:
 
     def flush(self) -> int:
         return self.last_seq
+
+    def sync_within(self, seconds: float) -> bool:
+        return True
+
+    def forget(self, through_seq: int) -> tuple[Path, ...]:
+        return ()
 
     def close(self) -> None:
         """Do nothing."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import struct
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from tidal._ext import columns as kernels
 from tidal.errors import FormatError
 from tidal.format import payload as fmt
-from tidal.schema.events import EventBatch, IdColumn, NewKey
+from tidal.schema.events import TIME_MAX_NS, TIME_MIN_NS, EventBatch, IdColumn, NewKey
 from tidal.schema.spec import KINDS
 
 u64 = st.integers(0, 2**64 - 1)
@@ -40,7 +41,7 @@ def batches(draw: st.DrawFn) -> EventBatch:
         array(u64, np.uint64),
         array(st.integers(0, 255), np.uint8),
         array(weights, np.float32),
-        array(st.integers(-(2**63), 2**63 - 1), np.int64),
+        array(st.integers(TIME_MIN_NS, TIME_MAX_NS), np.int64),
         ids(),
         ids(),
         ids(),
@@ -157,7 +158,33 @@ def test_a_key_that_is_too_long_is_refused() -> None:
         fmt.encode_payload(simple(new_keys=(NewKey("item", 1, "x" * (fmt.KEY_BYTES_MAX + 1)),)), 0)
     many = tuple(NewKey("item", i, "x" * fmt.KEY_BYTES_MAX) for i in range(257))
     with pytest.raises(ValueError, match="new keys in a batch"):
-        fmt.encode_payload(simple(new_keys=many), 0)
+        fmt.encode_payload(simple(100, new_keys=many), 0)
+
+
+def test_more_keys_than_events_can_name_are_refused_on_both_sides(monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = tuple(NewKey("item", i, "") for i in range(3 * fmt.KEYS_PER_EVENT_MAX + 1))
+    with pytest.raises(ValueError, match="19 new keys for 3 events"):
+        fmt.encode_payload(simple(new_keys=keys), 0)
+    with monkeypatch.context() as patch:  # a writer without the check
+        patch.setattr(fmt, "KEYS_PER_EVENT_MAX", 7)
+        payload = fmt.encode_payload(simple(new_keys=keys), 0).payload
+    with pytest.raises(FormatError, match="19 new keys"):
+        fmt.decode_payload(memoryview(payload), 3)
+
+
+@pytest.mark.parametrize("time", [TIME_MIN_NS - 1, TIME_MAX_NS + 1, -(2**63), 2**63 - 1])
+def test_times_that_no_event_has_are_refused_on_both_sides(
+    time: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = dataclasses.replace(simple(), timestamp=np.array([0, time, 5], np.int64))
+    with pytest.raises(ValueError, match="times from"):
+        fmt.encode_payload(batch, 0)
+    with monkeypatch.context() as patch:  # a writer without the check
+        patch.setattr(fmt, "TIME_MIN_NS", -(2**63))
+        patch.setattr(fmt, "TIME_MAX_NS", 2**63 - 1)
+        payload = fmt.encode_payload(batch, 0).payload
+    with pytest.raises(FormatError, match="bad summary"):
+        fmt.decode_payload(memoryview(payload), 3)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,15 @@ from tidal.durable import File, FileSystem, OsFileSystem
 from tidal.errors import TidalError
 from tidal.format.segment import NO_HASH, LogIdentity
 from tidal.schema.events import EventBatch
-from tidal.wal import LogScan, LogWriter, parse_sync, read_batches, repair_tail, scan_log
+from tidal.wal import (
+    BufferedLogWriter,
+    LogScan,
+    LogWriter,
+    parse_sync,
+    read_batches,
+    repair_tail,
+    scan_log,
+)
 
 STORE_ID = bytes(range(16))
 FIRST_TIME = 1_700_000_000_000_000_000
@@ -34,9 +42,10 @@ class Log:
         self, sync: str = "os", next_seq: int = 1, previous_hash: bytes = NO_HASH, **options
     ) -> LogWriter:
         options = {"wall_clock": lambda: FIRST_TIME, "monotonic": time.monotonic} | options
-        writer = LogWriter(
+        policy = parse_sync(sync)
+        writer = (BufferedLogWriter if policy.buffers else LogWriter)(
             options.pop("fs", self.fs), self.directory, identity=options.pop("identity", self.identity),
-            next_seq=next_seq, previous_hash=previous_hash, sync=parse_sync(sync), **options,
+            next_seq=next_seq, previous_hash=previous_hash, sync=policy, **options,
         )  # fmt: skip
         self._writers.append(writer)
         return writer

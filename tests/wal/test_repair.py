@@ -22,7 +22,7 @@ def test_a_torn_tail_is_put_aside_and_the_rest_sealed(torn) -> None:
     removed = path.read_bytes()[scan.torn.offset :]
     repaired = torn.repair()
     assert (repaired.last_seq, repaired.head_hash) == (5, scan.head_hash)
-    assert repaired == torn.scan()
+    assert repaired.segments == torn.scan().segments
     assert not repaired.needs_repair
     (kept,) = (torn.directory.parent / "quarantine").iterdir()
     assert kept.read_bytes() == removed
@@ -42,7 +42,7 @@ def test_a_whole_last_segment_is_written_anew_too(log) -> None:
     before = log.paths[0].read_bytes()
     inode = log.paths[0].stat().st_ino
     scan = log.scan()
-    assert log.repair() == scan == log.scan()
+    assert log.repair().segments == scan.segments == log.scan().segments
     assert log.paths[0].read_bytes() == before
     assert log.paths[0].stat().st_ino != inode
     assert not (log.directory.parent / "quarantine").exists()
@@ -54,7 +54,7 @@ def test_a_segment_without_a_header_is_removed(log, left: bytes) -> None:
     path = log.directory / "wal-00000000000000000003.seg"
     path.write_bytes(left)
     repaired = log.repair()
-    assert repaired == log.scan()
+    assert repaired.segments == log.scan().segments
     assert (repaired.last_seq, repaired.head_hash) == (2, first.head_hash)
     assert not path.exists()
 
@@ -68,7 +68,7 @@ def test_a_segment_without_a_batch_is_removed(log) -> None:
     assert scan.needs_repair
     assert (scan.last_seq, scan.head_hash) == (2, first.head_hash)
     repaired = log.repair()
-    assert repaired == log.scan()
+    assert repaired.segments == log.scan().segments
     assert not path.exists()
     log.filled([1], next_seq=3, previous_hash=repaired.head_hash)
     assert log.events() == [1, 2, 3]
@@ -87,7 +87,7 @@ def test_a_repair_that_fails_can_be_made_again(torn, faulty, call: str) -> None:
             torn.repair()
         assert torn.scan().last_seq == before.last_seq
         assert torn.scan().head_hash == before.head_hash
-    assert torn.repair() == torn.scan()
+    assert torn.repair().segments == torn.scan().segments
     assert torn.scan().last_seq == 5
     assert len(list((torn.directory.parent / "quarantine").glob("*[!p]"))) == 1
 

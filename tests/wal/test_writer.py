@@ -446,7 +446,7 @@ writer.append(EventBatch(one, one.astype(np.uint8), one.astype(np.float32), one.
         check=True, timeout=60, cwd=Path(__file__).parents[2],
     )  # fmt: skip
     scan = log.scan()
-    assert (scan.last_seq, scan.needs_repair) == (1, False)
+    assert (scan.last_seq, scan.segments[-1].sealed) == (1, True)
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
@@ -470,3 +470,39 @@ def test_a_forked_child_cannot_write(log) -> None:
 def test_impossible_options_are_refused(log, options: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=r"segment_bytes|next_seq"):
         log.writer(**options)
+
+
+def test_unsynced_bytes_are_those_that_no_sync_has_reached(log) -> None:
+    writer = log.writer("os")
+    assert writer.unsynced_bytes == 0
+    writer.append(log.batch(1, 1))
+    one = writer.unsynced_bytes
+    assert one > 0
+    writer.append(log.batch(1, 2))
+    assert one < writer.unsynced_bytes < 3 * one
+    assert writer.sync_within(60)
+    assert (writer.unsynced_bytes, writer.durable_seq) == (0, 2)
+    writer.append(log.batch(1, 3))
+    writer.close()
+    assert writer.unsynced_bytes == 0
+
+
+def test_a_sync_may_take_longer_than_somebody_waits(log, faulty) -> None:
+    writer, may_go_on = log.writer("os"), threading.Event()
+    writer.append(log.batch(1, 1))
+    leave, faulty.leave = faulty.leave, lambda call: call == "sync" and may_go_on.wait(60)
+    assert not writer.sync_within(0.001)
+    assert (writer.durable_seq, writer.append(log.batch(1, 2))) == (0, (2, 2))
+    faulty.leave = leave
+    may_go_on.set()
+    assert writer.flush() == 2
+
+
+def test_a_sync_that_fails_is_raised_to_who_waits_for_it(log, faulty) -> None:
+    writer = log.writer("os")
+    writer.append(log.batch(1, 1))
+    faulty.errors["sync"] = StorageError("the disk is gone")
+    with pytest.raises(StorePoisoned, match="the disk is gone"):
+        writer.sync_within(60)
+    with pytest.raises(StorePoisoned):
+        writer.sync_within(60)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tidal.durable import File, FileSystem
+from tidal.durable import File, FileSystem, set_aside
 from tidal.errors import CorruptCheckpoint, FormatTooNew
 from tidal.format.snapshot import (
     HEADER_BYTES,
@@ -88,7 +88,7 @@ def verify_checkpoint(fs: FileSystem, path: Path, *, from_device: bool = False) 
     """
     with _opened(fs, path, from_device=from_device) as source:
         for entry in source.entries:
-            _verify_section(source.file, entry)
+            verify_section(source.file, entry)
         return source.header
 
 
@@ -110,7 +110,7 @@ def newest_good(
             if checkpoint.store_id == store_id:
                 return checkpoint, damaged
             reason = f"it belongs to the store {checkpoint.store_id.hex()}"
-        damaged.append(DamagedFile(_set_aside(fs, path, quarantine) if quarantine else path, reason))
+        damaged.append(DamagedFile(set_aside(fs, path, quarantine) if quarantine else path, reason))
     return None, damaged
 
 
@@ -141,7 +141,8 @@ def _opened(fs: FileSystem, path: Path, *, from_device: bool = False) -> Iterato
         file.close()
 
 
-def _verify_section(file: File, entry: SectionEntry) -> None:
+def verify_section(file: File, entry: SectionEntry) -> None:
+    """Raise DamagedSnapshot unless a section's bytes match its digest; memory does not grow with it."""
     state = hasher(entry.stored_bytes)
     position, end = entry.offset, entry.offset + entry.stored_bytes
     while position < end:
@@ -152,15 +153,3 @@ def _verify_section(file: File, entry: SectionEntry) -> None:
         position += len(chunk)
     check_digest(entry, state.digest())
     check_padding(entry, file.read_at(end, entry.padded_bytes - entry.stored_bytes))
-
-
-def _set_aside(fs: FileSystem, path: Path, quarantine: Path) -> Path:
-    fs.make_dir(quarantine)
-    target, number = quarantine / path.name, 0
-    while fs.exists(target):  # an earlier find of the same name is evidence too
-        number += 1
-        target = quarantine / f"{path.name}.{number}"
-    fs.rename(path, target)
-    fs.sync_dir(quarantine)
-    fs.sync_dir(path.parent)
-    return target

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from tidal.checkpoint.reader import list_checkpoints, read_header, verify_checkpoint
-from tidal.durable import TEMPORARY_SUFFIX, FileSystem, replace_file
-from tidal.errors import CorruptCheckpoint, CorruptionError, FormatTooNew, StorageError
+from tidal.durable import FileSystem, replace_file
+from tidal.errors import CorruptCheckpoint, CorruptionError, FormatTooNew
 from tidal.format.snapshot import Section, checkpoint_name, encode_snapshot
 
 CHECKPOINTS_KEPT: Final = 2  # the log goes back to the older one, so one of them may rot
@@ -52,12 +51,7 @@ def write_checkpoint(
         if verify_checkpoint(fs, written) != header:
             raise CorruptCheckpoint(written, 0, "what was read back is not the checkpoint that was written")
 
-    try:
-        replace_file(fs, path, parts, verify)
-    except (StorageError, CorruptionError):
-        with contextlib.suppress(StorageError):  # the first error is the one to report
-            fs.remove(path.with_name(path.name + TEMPORARY_SUFFIX))
-        raise
+    replace_file(fs, path, parts, verify)
     return path
 
 

@@ -11,8 +11,11 @@ their bits or as integers). How the words are stored is chosen for each column o
     dictionary   size        distinct words ascending, their zigzag differences in 8 byte planes, then
                              positions among them in 1 or 2 byte planes
 
-Planes and dictionaries are then one zstd frame, if that is shorter. A frame is never trusted: its
-header must promise exactly the plain length that the directory implies, before anything is allocated.
+The plain bytes are then one zstd frame, if that is shorter. A frame is never trusted: its header must
+promise exactly the plain length that the directory implies, before anything is allocated.
+
+The log takes the codec that looks shortest, and raw words as they are; an archive, which is written once
+and kept, has every codec tried.
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 import zstandard
+from numpy.typing import NDArray
 
 from tidal._ext import columns as kernels
 from tidal.errors import FormatError
@@ -40,6 +44,7 @@ WORD_BYTES: Final = 8
 
 # These may change: any choice can be read.
 _ZSTD_LEVEL = 1
+_ZSTD_LEVEL_SMALL = 9  # of what is to be small; 19 takes 13 times as long to save another 5 percent
 _ZSTD_BYTES_MIN = 64  # a frame has 9 bytes of its own at least; shorter columns do not win them back
 _RANDOM_BITS = 26.0  # words wider than this on average are tried as a dictionary
 _DICTIONARY_SAMPLE = 4096
@@ -57,20 +62,21 @@ class EncodedColumn(NamedTuple):
 
 
 class _ThreadZstd(threading.local):
-    """One compressor and one decompressor a thread: neither is thread safe, both are dear to make."""
+    """Compressors and a decompressor for each thread: they are not thread safe, and dear to make."""
 
     def __init__(self) -> None:
-        self.compressor = zstandard.ZstdCompressor(level=_ZSTD_LEVEL, write_content_size=True)
+        self.fast = zstandard.ZstdCompressor(level=_ZSTD_LEVEL, write_content_size=True)
+        self.small = zstandard.ZstdCompressor(level=_ZSTD_LEVEL_SMALL, write_content_size=True)
         self.decompressor = zstandard.ZstdDecompressor()
 
 
 _zstd = _ThreadZstd()
 
 
-def squeeze(plain: bytes) -> tuple[int, bytes]:
-    """Return (compression, stored) for these bytes, whichever is shorter."""
+def squeeze(plain: bytes, *, small: bool = False) -> tuple[int, bytes]:
+    """Return (compression, stored) for these bytes, whichever is shorter; ``small`` takes longer for less."""
     if len(plain) >= _ZSTD_BYTES_MIN:
-        frame = _zstd.compressor.compress(plain)
+        frame = (_zstd.small if small else _zstd.fast).compress(plain)
         if len(frame) < len(plain):
             return ZSTD, frame
     return PLAIN, plain
@@ -102,10 +108,15 @@ def unsqueeze(compression: int, stored: memoryview, plain_bytes: int) -> memoryv
 # ------------------------------------------------------------------------------------ encode
 
 
-def encode_words(words: U64, item_bytes: int) -> EncodedColumn:
-    """Return a column's words in the codec that looks shortest; words must fit in item_bytes each."""
+def encode_words(words: U64, item_bytes: int, *, small: bool = False) -> EncodedColumn:
+    """Return a column's words in the codec that looks shortest; words must fit in item_bytes each.
+
+    ``small``: in the one that is shortest, having tried them all.
+    """
     if len(words) == 1:  # a call for a single event should not wait for what it cannot need
         return EncodedColumn(CODEC_CONSTANT, PLAIN, 0, _word_bytes(words[0]))
+    if small:
+        return _encode_small(words, item_bytes)
     value_or, delta_or, value_bits, delta_bits = kernels.measure(words)
     if delta_or == 0:
         return EncodedColumn(CODEC_CONSTANT, PLAIN, 0, _word_bytes(words[0]))
@@ -122,9 +133,29 @@ def encode_words(words: U64, item_bytes: int) -> EncodedColumn:
     return column if len(column.stored) < len(words) * item_bytes else _encode_raw(words, item_bytes)
 
 
+def _encode_small(words: U64, item_bytes: int) -> EncodedColumn:
+    # Compared as the fast compression leaves them: that tells them apart in a tenth of the time.
+    value_or, delta_or, _, _ = kernels.measure(words)
+    if delta_or == 0:
+        return EncodedColumn(CODEC_CONSTANT, PLAIN, 0, _word_bytes(words[0]))
+    plains = {
+        (CODEC_RAW, 0): _raw(words, item_bytes),
+        (CODEC_PLANES, width := _width(value_or)): kernels.split(words, width),
+        (CODEC_DELTA, width := _width(delta_or)): _word_bytes(words[0]) + kernels.split_delta(words, width),
+    }
+    if (found := kernels.distinct(words, max(1, int(len(words) * _DICTIONARY_SHARE_MAX)))) is not None:
+        plains[CODEC_DICTIONARY, len(found[0])] = _dictionary(*found)
+    codec, parameter = min(plains, key=lambda choice: len(squeeze(plains[choice])[1]))
+    compression, stored = squeeze(plains[codec, parameter], small=True)
+    return EncodedColumn(codec, compression, parameter, stored)
+
+
 def _encode_raw(words: U64, item_bytes: int) -> EncodedColumn:
-    plain = words.astype("<u8", copy=False).view(np.uint8).reshape(-1, WORD_BYTES)[:, :item_bytes].tobytes()
-    return EncodedColumn(CODEC_RAW, PLAIN, 0, plain)
+    return EncodedColumn(CODEC_RAW, PLAIN, 0, _raw(words, item_bytes))
+
+
+def _raw(words: U64, item_bytes: int) -> bytes:
+    return words.astype("<u8", copy=False).view(np.uint8).reshape(-1, WORD_BYTES)[:, :item_bytes].tobytes()
 
 
 def _encode_dictionary(words: U64) -> EncodedColumn | None:
@@ -134,15 +165,17 @@ def _encode_dictionary(words: U64) -> EncodedColumn | None:
     found = kernels.distinct(words, max(1, int(len(words) * _DICTIONARY_SHARE_MAX)))
     if found is None:
         return None
-    values, codes = found
+    compression, stored = squeeze(_dictionary(*found))
+    return EncodedColumn(CODEC_DICTIONARY, compression, len(found[0]), stored)
+
+
+def _dictionary(values: U64, codes: NDArray[np.uint32]) -> bytes:
     order = np.argsort(values)
     rank = np.empty(len(values), np.uint64)
     rank[order] = np.arange(len(values), dtype=np.uint64)
     ascending = values[order]
     dictionary = _word_bytes(ascending[0]) + kernels.split_delta(ascending, WORD_BYTES)
-    positions = kernels.split(rank[codes], _position_width(len(values)))
-    compression, stored = squeeze(dictionary + positions)
-    return EncodedColumn(CODEC_DICTIONARY, compression, len(values), stored)
+    return dictionary + kernels.split(rank[codes], _position_width(len(values)))
 
 
 def _word_bytes(word: np.uint64) -> bytes:

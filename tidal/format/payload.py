@@ -24,19 +24,19 @@ from tidal._ext import columns as kernels
 from tidal.errors import FormatError
 from tidal.format.columns import (
     CODEC_RAW,
-    EncodedColumn,
     decode_words,
     encode_words,
     squeeze,
     unsqueeze,
 )
-from tidal.schema.events import U64, EventBatch, IdColumn, NewKey
+from tidal.schema.events import TIME_MAX_NS, TIME_MIN_NS, U64, EventBatch, IdColumn, NewKey
 from tidal.schema.spec import KINDS
 
 # These numbers are on disk and do not change.
 EVENTS_PER_BATCH_MAX: Final = 65_536
 KEYS_BYTES_MAX: Final = 1 << 24  # of all new keys of a batch
 KEY_BYTES_MAX: Final = (1 << 16) - 1  # of one key in UTF-8
+KEYS_PER_EVENT_MAX: Final = 6  # an event names two ids, which may be of each of the three kinds
 PAYLOAD_BYTES_MAX: Final = 1 << 25
 
 TAG_ENTITY_ID: Final = 1
@@ -120,18 +120,26 @@ class _Entry(NamedTuple):
 # ------------------------------------------------------------------------------------ encode
 
 
-def encode_payload(batch: EventBatch, received_at: int) -> EncodedPayload:
+def encode_payload(batch: EventBatch, received_at: int, *, small: bool = False) -> EncodedPayload:
     """Return the payload of a batch, received at that wall time (ns).
 
-    ValueError for no events, more than EVENTS_PER_BATCH_MAX, a weight that is not finite, or keys
-    beyond KEY_BYTES_MAX or KEYS_BYTES_MAX: splitting and checking are the caller's.
+    ``small``: as few bytes as there can be, for what is written once and kept; it takes several times
+    as long. Any choice is decoded alike.
+
+    ValueError for no events, more than EVENTS_PER_BATCH_MAX, a weight that is not finite, a time outside
+    TIME_MIN_NS to TIME_MAX_NS, or keys beyond KEY_BYTES_MAX, KEYS_BYTES_MAX or KEYS_PER_EVENT_MAX:
+    splitting and checking are the caller's.
     """
     count = len(batch)
     if not 1 <= count <= EVENTS_PER_BATCH_MAX:
         raise ValueError(f"a batch of {count} events; split it into 1 to {EVENTS_PER_BATCH_MAX}")
+    if len(batch.new_keys) > count * KEYS_PER_EVENT_MAX:
+        raise ValueError(f"{len(batch.new_keys)} new keys for {count} events")
     min_time, max_time, types = kernels.summarise(batch.timestamp, batch.type_id)
+    if not TIME_MIN_NS <= min_time <= max_time <= TIME_MAX_NS:
+        raise ValueError(f"times from {min_time} to {max_time} ns; they are in {TIME_MIN_NS} to {TIME_MAX_NS}")
     directory, columns = [], []
-    for entry, stored in _encode_columns(batch):
+    for entry, stored in _encode_columns(batch, small):
         directory.append(DIRECTORY.pack(*entry))
         columns.append(stored)
     head = SUMMARY.pack(min_time, max_time, types, received_at, len(columns), bytes(6))
@@ -140,55 +148,50 @@ def encode_payload(batch: EventBatch, received_at: int) -> EncodedPayload:
     return EncodedPayload(payload, blake3.blake3(payload).digest(), count, summary)
 
 
-def _encode_columns(batch: EventBatch) -> Iterator[tuple[_Entry, bytes]]:
-    yield _encode_ids(TAG_ENTITY_ID, batch.entity_id)
-    yield _entry(
-        TAG_TYPE_ID, encode_words(batch.type_id.astype(np.uint64), item_bytes(TAG_TYPE_ID)), len(batch)
-    )
-    yield _encode_weight(batch.weight)
-    yield _encode_ids(TAG_TIMESTAMP, batch.timestamp.view(np.uint64))
+def _encode_columns(batch: EventBatch, small: bool) -> Iterator[tuple[_Entry, bytes]]:
+    yield _encode_words(TAG_ENTITY_ID, batch.entity_id, small)
+    yield _encode_words(TAG_TYPE_ID, batch.type_id.astype(np.uint64), small)
+    yield _encode_weight(batch.weight, small)
+    yield _encode_words(TAG_TIMESTAMP, batch.timestamp.view(np.uint64), small)
     for tag, column in (
         (TAG_USER_ID, batch.user_id),
         (TAG_SESSION_ID, batch.session_id),
         (TAG_EVENT_ID, batch.event_id),
     ):
         if column is not None:
-            yield from _encode_optional(tag, column, len(batch))
+            yield from _encode_optional(tag, column, len(batch), small)
     if batch.new_keys:
-        yield _encode_keys(batch.new_keys)
+        yield _encode_keys(batch.new_keys, small)
 
 
-def _entry(tag: int, column: EncodedColumn, count: int, form: int = FORM_BITS) -> tuple[_Entry, bytes]:
-    raw = count * item_bytes(tag)
+def _encode_words(tag: int, words: U64, small: bool, form: int = FORM_BITS) -> tuple[_Entry, bytes]:
+    column = encode_words(words, item_bytes(tag), small=small)
+    raw = len(words) * item_bytes(tag)
     entry = _Entry(tag, column.codec, form, column.compression, raw, len(column.stored), column.parameter)
     return entry, column.stored
 
 
-def _encode_ids(tag: int, words: U64) -> tuple[_Entry, bytes]:
-    return _entry(tag, encode_words(words, item_bytes(tag)), len(words))
-
-
-def _encode_weight(weight: NDArray[np.float32]) -> tuple[_Entry, bytes]:
+def _encode_weight(weight: NDArray[np.float32], small: bool) -> tuple[_Entry, bytes]:
     if (whole := kernels.whole_weights(weight)) is not None:
-        return _entry(TAG_WEIGHT, encode_words(whole, item_bytes(TAG_WEIGHT)), len(weight), FORM_WHOLE)
+        return _encode_words(TAG_WEIGHT, whole, small, FORM_WHOLE)
     if not bool(np.isfinite(weight).all()):
         raise ValueError("a weight is not finite")
-    return _entry(TAG_WEIGHT, encode_words(weight.view(np.uint32).astype(np.uint64), 4), len(weight))
+    return _encode_words(TAG_WEIGHT, weight.view(np.uint32).astype(np.uint64), small)
 
 
-def _encode_optional(tag: int, column: IdColumn, count: int) -> Iterator[tuple[_Entry, bytes]]:
+def _encode_optional(tag: int, column: IdColumn, count: int, small: bool) -> Iterator[tuple[_Entry, bytes]]:
     values, valid = column
     if len(values) != count or (valid is not None and len(valid) != count):
         raise ValueError(f"an id column does not have the {count} rows of its batch")
     if valid is None or bool(valid.all()):
-        yield _encode_ids(tag, values)
+        yield _encode_words(tag, values, small)
     elif bool(valid.any()):
-        yield _encode_ids(tag, np.where(valid, values, np.uint64(0)))
+        yield _encode_words(tag, np.where(valid, values, np.uint64(0)), small)
         packed = np.packbits(valid, bitorder="little").astype(np.uint64)
-        yield _entry(tag + 1, encode_words(packed, item_bytes(tag + 1)), len(packed))
+        yield _encode_words(tag + 1, packed, small)
 
 
-def _encode_keys(keys: tuple[NewKey, ...]) -> tuple[_Entry, bytes]:
+def _encode_keys(keys: tuple[NewKey, ...], small: bool) -> tuple[_Entry, bytes]:
     parts = []
     for kind, key_id, text in keys:
         encoded = text.encode()
@@ -198,11 +201,17 @@ def _encode_keys(keys: tuple[NewKey, ...]) -> tuple[_Entry, bytes]:
     plain = b"".join(parts)
     if len(plain) > KEYS_BYTES_MAX:
         raise ValueError(f"{len(plain)} bytes of new keys in a batch; the most is {KEYS_BYTES_MAX}")
-    compression, stored = squeeze(plain)
+    compression, stored = squeeze(plain, small=small)
     return _Entry(TAG_NEW_KEYS, CODEC_RAW, FORM_BITS, compression, len(plain), len(stored), len(keys)), stored
 
 
 # ------------------------------------------------------------------------------------ decode
+
+
+def plain_bytes(payload: memoryview) -> int:
+    """Return the bytes that the payload's columns have when they are decompressed, before they are."""
+    columns = _decode_head(payload)[1]
+    return sum(entry.raw_bytes for _, (entry, _) in _cut_columns(payload, columns))
 
 
 def decode_summary(payload: memoryview) -> Summary:
@@ -234,7 +243,7 @@ def _decode_head(payload: memoryview) -> tuple[Summary, int]:
     if len(payload) < SUMMARY.size:
         raise FormatError(f"a payload of {len(payload)} bytes has no room for its summary")
     min_time, max_time, types, received_at, columns, reserved = SUMMARY.unpack_from(payload)
-    if any(reserved) or min_time > max_time or not any(types):
+    if any(reserved) or not TIME_MIN_NS <= min_time <= max_time <= TIME_MAX_NS or not any(types):
         raise FormatError("bad summary")
     if not len(_REQUIRED) <= columns <= _TAGS_MAX:
         raise FormatError(f"{columns} columns")
@@ -272,7 +281,7 @@ def _decode_columns(columns: dict[int, tuple[_Entry, memoryview]], count: int) -
         user_id=_decode_optional(columns, TAG_USER_ID, count),
         session_id=_decode_optional(columns, TAG_SESSION_ID, count),
         event_id=_decode_optional(columns, TAG_EVENT_ID, count),
-        new_keys=_decode_keys(*columns[TAG_NEW_KEYS]) if TAG_NEW_KEYS in columns else (),
+        new_keys=_decode_keys(*columns[TAG_NEW_KEYS], count) if TAG_NEW_KEYS in columns else (),
     )
 
 
@@ -311,14 +320,17 @@ def _decode_optional(columns: dict[int, tuple[_Entry, memoryview]], tag: int, co
     return IdColumn(values, valid)
 
 
-def _decode_keys(entry: _Entry, stored: memoryview) -> tuple[NewKey, ...]:
+def _decode_keys(entry: _Entry, stored: memoryview, count: int) -> tuple[NewKey, ...]:
     if entry.codec != CODEC_RAW or entry.raw_bytes > KEYS_BYTES_MAX:
         raise FormatError(f"{entry.raw_bytes} bytes of new keys in codec {entry.codec}")
+    keys_most = min(count * KEYS_PER_EVENT_MAX, entry.raw_bytes // KEY.size)
+    if not -(-entry.raw_bytes // (KEY.size + KEY_BYTES_MAX)) <= entry.parameter <= keys_most:
+        raise FormatError(f"{entry.parameter} new keys in {entry.raw_bytes} bytes for {count} events")
     plain = unsqueeze(entry.compression, stored, entry.raw_bytes)
     keys, offset = [], 0
     while offset < len(plain):
-        if len(plain) - offset < KEY.size:
-            raise FormatError("a new key is cut off")
+        if len(plain) - offset < KEY.size or len(keys) == entry.parameter:
+            raise FormatError("a new key is cut off, or one too many")
         kind, length, key_id = KEY.unpack_from(plain, offset)
         offset += KEY.size
         if kind >= len(KINDS) or length > len(plain) - offset:

@@ -56,7 +56,8 @@ _IDENTITY = struct.Struct("<16sQHHQ")
 _OFFSET = struct.Struct("<Q")
 _HEADER_DOMAIN = b"tidal log segment 1\0"
 _SEAL_DOMAIN = b"tidal log seal 1\0"
-_NAME = re.compile(r"wal-(?:r(\d{5})-s(\d{5})-)?(\d{20})\.seg", re.ASCII)
+_PLACE = re.compile(r"(?:r(\d{5})-s(\d{5})-)?(\d{20})", re.ASCII)
+_PREFIX, _SUFFIX = "wal-", ".seg"
 _U16_MAX = (1 << 16) - 1
 
 
@@ -84,13 +85,25 @@ def segment_name(identity: LogIdentity, base_seq: int) -> str:
     >>> segment_name(LogIdentity(bytes(16), epoch=1), 42)
     'wal-00000000000000000042.seg'
     """
-    place = f"r{identity.region:05}-s{identity.shard:05}-" if identity.region or identity.shard else ""
-    return f"wal-{place}{base_seq:020}.seg"
+    return place_name(identity, base_seq, _PREFIX, _SUFFIX)
 
 
 def parse_segment_name(name: str) -> tuple[int, int, int] | None:
     """Return (region, shard, base seq), or None if this is not how a segment is named."""
-    if (match := _NAME.fullmatch(name)) is None:
+    return parse_place_name(name, _PREFIX, _SUFFIX)
+
+
+def place_name(identity: LogIdentity, base_seq: int, prefix: str, suffix: str) -> str:
+    """Return the name of a file of the part of a log that begins at this sequence."""
+    place = f"r{identity.region:05}-s{identity.shard:05}-" if identity.region or identity.shard else ""
+    return f"{prefix}{place}{base_seq:020}{suffix}"
+
+
+def parse_place_name(name: str, prefix: str, suffix: str) -> tuple[int, int, int] | None:
+    """Return (region, shard, base seq) of a name that place_name makes, None of any other."""
+    if not (name.startswith(prefix) and name.endswith(suffix)):
+        return None
+    if (match := _PLACE.fullmatch(name[len(prefix) : len(name) - len(suffix)])) is None:
         return None
     region, shard, base_seq = (int(part or 0) for part in match.groups())
     plain = match[1] is None
@@ -107,6 +120,11 @@ class SegmentHeader:
     base_seq: int
     created_at: int  # wall time, ns
     previous: bytes
+
+    @property
+    def name(self) -> str:
+        """What the segment's file must be called."""
+        return segment_name(self.log, self.base_seq)
 
     @property
     def identity(self) -> bytes:

@@ -45,8 +45,12 @@ class ActiveSegment:
         except StorageError as error:
             active.close()
             raise fail(error) from error
-        active.sync()
-        active._sync_dir()
+        try:
+            active.sync()
+            active._sync_dir()
+        except StorePoisoned:
+            active.close()
+            raise
         return active
 
     def discard(self) -> None:

@@ -1,4 +1,4 @@
-"""When an append becomes durable: the four sync policies."""
+"""When an append becomes durable: the five sync policies."""
 
 from __future__ import annotations
 
@@ -6,20 +6,27 @@ from dataclasses import dataclass
 
 from tidal.schema.durations import NS_PER_SECOND, parse_duration
 
-_MODES = ("group", "always", "interval", "os")
+_MODES = ("group", "always", "interval", "os", "buffered")
+_WITH_INTERVAL = ("interval", "buffered")
 
 
 @dataclass(frozen=True, slots=True)
 class SyncPolicy:
-    """When an append is acknowledged, and what a power cut may lose. A killed process loses nothing.
+    """When an event is acknowledged, and what a power cut may lose: always a suffix, never a hole.
+
+    A killed process loses nothing that was acknowledged, but under ``buffered``.
 
     - ``group``: acknowledged when its batch is synced; callers that wait together share one sync. Loses
       nothing acknowledged.
     - ``always``: acknowledged when its batch is synced. Loses nothing acknowledged.
-    - ``interval``: acknowledged when the kernel has it. Loses the last ``interval_ns`` and one sync at most:
-      a suffix, never a hole.
+    - ``interval``: acknowledged when the kernel has it. Loses the last ``interval_ns`` and one sync at most.
     - ``os``: acknowledged when the kernel has it. Loses what the kernel had not written of the active
       segment.
+    - ``buffered``: an event of signal() is acknowledged when it is in the memory of the process, which
+      hands it to the kernel within ``interval_ns`` and then syncs. A killed process (``kill -9``, a crash of
+      the interpreter) loses the last ``interval_ns`` and one write; a power cut those and one sync. Events of
+      ingest() are acknowledged when the kernel has them. Code that keeps the interpreter to itself, so
+      that the draining thread cannot run, adds to the interval.
     """
 
     mode: str = "group"
@@ -27,9 +34,10 @@ class SyncPolicy:
 
     def __post_init__(self) -> None:
         if self.mode not in _MODES:
-            raise ValueError(f'sync policy {self.mode!r}; choose "group", "always", "interval:50ms" or "os"')
-        if (self.mode == "interval") != (self.interval_ns is not None and self.interval_ns > 0):
-            raise ValueError('a positive interval belongs to the policy "interval" and to no other')
+            choices = '"group", "always", "interval:50ms", "os" or "buffered:5ms"'
+            raise ValueError(f"sync policy {self.mode!r}; choose {choices}")
+        if (self.mode in _WITH_INTERVAL) != (self.interval_ns is not None and self.interval_ns > 0):
+            raise ValueError('a positive interval belongs to "interval" and "buffered", to no other policy')
 
     @property
     def waits(self) -> bool:
@@ -37,11 +45,16 @@ class SyncPolicy:
         return self.mode in ("group", "always")
 
     @property
+    def buffers(self) -> bool:
+        """Whether single events wait in the memory of the process before they are logged."""
+        return self.mode == "buffered"
+
+    @property
     def interval_seconds(self) -> float | None:
         return None if self.interval_ns is None else self.interval_ns / NS_PER_SECOND
 
     def __str__(self) -> str:
-        return self.mode if self.interval_ns is None else f"interval:{self.interval_ns / 1e6:g}ms"
+        return self.mode if self.interval_ns is None else f"{self.mode}:{self.interval_ns / 1e6:g}ms"
 
 
 def parse_sync(policy: str | SyncPolicy) -> SyncPolicy:

@@ -13,6 +13,7 @@ from tidal.format.frame import Frame
 from tidal.format.payload import TypeSet, decode_payload, share_types, type_set
 from tidal.format.segment import SEGMENT_HEADER, LogIdentity, decode_segment_header
 from tidal.schema.events import EventBatch
+from tidal.wal.files import is_misnamed
 from tidal.wal.scan import check_chain, require_sealed
 from tidal.wal.segments import (
     SegmentInfo,
@@ -49,18 +50,15 @@ def read_batches(
     Memory: one segment and one batch. Raises CorruptLog, MissingSegment, FormatTooNew, StorageError.
     """
     place = identity or LogIdentity(bytes(16), 0)
-    wanted = _Wanted(since, until, None if types is None else type_set(set(types)))
+    wanted = Wanted.of(since, until, types)
     position = after_seq
     before: SegmentInfo | None = None
     while until_seq is None or position < until_seq:
         # Listed anew for each segment: the log may grow and be rotated while it is read.
-        found = list_segments(fs, directory, place.region, place.shard)
-        here = sum(base_seq <= position + 1 for base_seq, _ in found) - 1
-        following = found[here + 1][0] if here + 1 < len(found) else None
-        if here < 0 or (before is not None and found[here][1] == before.path):
+        path, following = _around(fs, list_segments(fs, directory, place.region, place.shard), position + 1)
+        if path is None or (before is not None and path == before.path):
             _refuse_gap(directory, position, until_seq, following)
             return
-        path = found[here][1]
         walk: SegmentWalk | None = None
         if following is not None:
             info = check_ends(fs, path, identity)
@@ -72,7 +70,7 @@ def read_batches(
             walk = SegmentWalk(require_header(path, data, identity), data)
             info = walk.info
         if before is not None:
-            check_chain(before, info)
+            check_chain(before.link, info)
         for frame, summary in walk or ():
             if until_seq is not None and frame.first_seq > until_seq:
                 return
@@ -85,6 +83,15 @@ def read_batches(
             ):
                 require_sealed(walk)
         position, before = max(position, info.last_seq), info
+
+
+def _around(fs: FileSystem, found: list[tuple[int, Path]], seq: int) -> tuple[Path | None, int | None]:
+    """Return the segment that has a sequence if any does, and the next one's base; pass copies over."""
+    below = [path for base_seq, path in found if base_seq <= seq]
+    above = found[len(below) :]
+    path = next((path for path in reversed(below) if not is_misnamed(fs, path)), None)
+    following = next((base_seq for base_seq, path in above if not is_misnamed(fs, path)), None)
+    return path, following
 
 
 def _is_unborn(data: memoryview) -> bool:
@@ -103,16 +110,32 @@ def _decode_rows(
         batch = decode_payload(data[frame.payload], frame.events)
     except FormatError as error:
         raise CorruptLog(path, frame.offset, str(error)) from error
-    first = max(frame.first_seq, after_seq + 1)
-    last = frame.last_seq if until_seq is None else min(frame.last_seq, until_seq)
-    rows = batch.rows(first - frame.first_seq, last - frame.first_seq + 1)
+    return cut_rows(batch, frame.first_seq, after_seq, until_seq)
+
+
+def cut_rows(
+    batch: EventBatch, first_seq: int, after_seq: int, until_seq: int | None
+) -> tuple[int, EventBatch]:
+    """Return (first seq, batch) of the events after ``after_seq`` up to ``until_seq``; there is one at
+    least.
+    """
+    last_seq = first_seq + len(batch) - 1
+    first = max(first_seq, after_seq + 1)
+    last = last_seq if until_seq is None else min(last_seq, until_seq)
+    rows = batch.rows(first - first_seq, last - first_seq + 1)
     return first, replace(rows, new_keys=batch.new_keys)  # names must not be lost with a row that is cut
 
 
-class _Wanted(NamedTuple):
+class Wanted(NamedTuple):
+    """Which batches are worth reading: with an event in ``since <= time < until`` (ns) or of these types."""
+
     since: int | None
     until: int | None
     types: TypeSet | None
+
+    @classmethod
+    def of(cls, since: int | None, until: int | None, types: Collection[int] | None) -> Wanted:
+        return cls(since, until, None if types is None else type_set(set(types)))
 
     def overlaps(self, min_time: int, max_time: int, types: TypeSet) -> bool:
         return (

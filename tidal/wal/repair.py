@@ -7,43 +7,58 @@ from pathlib import Path
 
 import blake3
 
-from tidal.durable import FileSystem, replace_file
+from tidal.durable import FileSystem, replace_file, set_aside
 from tidal.errors import CorruptLog
 from tidal.format.segment import SEAL
-from tidal.wal.scan import LogScan, TornTail
+from tidal.wal.scan import LogScan
 from tidal.wal.segments import SegmentInfo, check_header, read_segment, walk_to_end
+from tidal.wal.tail import TornTail
 
 
 def repair_tail(fs: FileSystem, scan: LogScan, quarantine_dir: Path) -> LogScan:
     """Return the scan of the log as it is now: durable to its last event, ending in a seal.
 
     To be run before a writer starts, whenever the last close was not clean. The bytes of a torn tail
-    are copied to ``quarantine_dir`` and cut off. The last segment is then written anew, with a seal, and
-    takes the old one's name; also if it was whole. Syncing the old file would prove nothing: a sync that
-    failed before may have marked its pages clean, so that they are read well today and are gone after
-    the next power cut. A crash at any point leaves the log as it was, or repaired.
+    are copied to ``quarantine_dir`` and cut off; damaged segments that the archive has are moved there, and
+    copies of segments, whose names the log may come to need. The last segment is then written anew, with a
+    seal, and takes the old one's name; also if it was whole, unless the manifest lists it. Syncing the old
+    file would prove nothing: a sync that failed before may have marked its pages clean, so that they are read
+    well today and are gone after the next power cut. A crash at any point leaves the log as it was, or
+    repaired.
     """
+    aside = (*scan.copies, *(it.path for it in scan.replaced if it.path is not None))
+    kept = [set_aside(fs, path, quarantine_dir) for path in aside]
+    replaced = tuple(it._replace(path=None) for it in scan.replaced)
     if scan.torn is not None:
-        _quarantine(fs, scan.torn, quarantine_dir)
+        kept.append(_quarantine(fs, scan.torn, quarantine_dir))
     segments = scan.segments
     if scan.torn is not None and (not segments or scan.torn.path != segments[-1].path):
         _remove(fs, scan.torn.path)  # its header was torn: it never held a batch
-    elif segments and not segments[-1].batches:
+    elif not scan.proven and not segments[-1].batches:
         _remove(fs, segments[-1].path)
         segments = segments[:-1]
-    elif segments:
+    elif not scan.proven:
         segments = (*segments[:-1], _rewrite(fs, segments[-1]))
-    return replace(scan, segments=segments, torn=None)
+    return replace(
+        scan,
+        segments=segments,
+        proven=True,
+        torn=None,
+        replaced=replaced,
+        copies=(),
+        quarantined=tuple(kept),
+    )
 
 
-def _quarantine(fs: FileSystem, torn: TornTail, quarantine_dir: Path) -> None:
+def _quarantine(fs: FileSystem, torn: TornTail, quarantine_dir: Path) -> Path:
     removed = read_segment(fs, torn.path)[torn.offset :]
     digest = blake3.blake3(removed).hexdigest()[:16]
-    if not fs.exists(quarantine_dir):
-        fs.make_dir(quarantine_dir)
-        fs.sync_dir(quarantine_dir.parent)
+    fs.make_dir(quarantine_dir)
+    fs.sync_dir(quarantine_dir.parent)
     # Named by content, so that repairing again after a crash makes no second copy and loses no first one.
-    replace_file(fs, quarantine_dir / f"{torn.path.name}.{torn.offset}.{digest}", [removed])
+    path = quarantine_dir / f"{torn.path.name}.{torn.offset}.{digest}"
+    replace_file(fs, path, [removed])
+    return path
 
 
 def _remove(fs: FileSystem, path: Path) -> None:

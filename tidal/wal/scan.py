@@ -1,63 +1,61 @@
-"""What the log holds, checked when a store opens; nothing is ever written here.
-
-One function decides whether the end of the log is torn, as a crash leaves it, or damaged.
-"""
+"""What the log holds, checked when a store opens; nothing is ever written here."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from tidal.durable import FileSystem
-from tidal.errors import CorruptLog, FormatError, FormatTooNew, MissingSegment
-from tidal.format.frame import claimed_end, decode_frame
-from tidal.format.segment import NO_HASH, SEGMENT_HEADER, LogIdentity, decode_seal
+from tidal.errors import CorruptLog, MissingSegment
+from tidal.format.manifest import MANIFEST_NAME, ListedSegment, Manifest
+from tidal.format.segment import NO_HASH, LogIdentity
+from tidal.wal.files import sort_out
 from tidal.wal.segments import (
+    Link,
     SegmentInfo,
     SegmentWalk,
     check_ends,
-    check_header,
-    has_data,
-    list_segments,
     read_segment,
     require_header,
     walk_to_end,
 )
+from tidal.wal.tail import TornTail, scan_tail
 
-_MAGIC_PREFIX = b"Tdl"  # of frames and of seals
-_SEARCH_EFFORT = 8  # times a segment's size may be hashed in search of a good frame behind a bad one
+Archived = Callable[[ListedSegment], bool]  # whether the archive has exactly this segment, whole
 
 
-class TornTail(NamedTuple):
-    """The end of the log that a crash left unfinished; never anything that was known to be durable."""
+class ReplacedSegment(NamedTuple):
+    """A listed segment that is damaged or gone, and whose events the archive has."""
 
-    path: Path
-    offset: int
-    size: int
-    first_dropped_seq: int
+    listed: ListedSegment
+    path: Path | None  # the damaged file, if there is one
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class LogScan:
-    """What the log holds. Without segments, ``last_seq`` is 0 and ``head_hash`` is zeros."""
+    """What the log holds."""
 
     segments: tuple[SegmentInfo, ...]
+    tip: Link  # the last event, and the hash that the next segment names as its predecessor's
+    proven: bool  # the manifest lists the last segment, which was durable then
     torn: TornTail | None = None
     gaps: tuple[tuple[int, int], ...] = ()  # missing ranges of sequences, all at or below after_seq
+    replaced: tuple[ReplacedSegment, ...] = ()
+    leftovers: tuple[Path, ...] = ()  # to be removed once the store is open for writing
+    copies: tuple[Path, ...] = ()  # of segments, under other names; a repair moves them to quarantine
+    notes: tuple[str, ...] = ()  # for people
+    quarantined: tuple[Path, ...] = ()  # by a repair: where what it took out lies now
 
     @property
     def last_seq(self) -> int:
-        return self.segments[-1].last_seq if self.segments else 0
+        return self.tip.last_seq
 
     @property
     def head_hash(self) -> bytes:
-        """What the next segment names as its predecessor's final hash."""
-        if not self.segments:
-            return NO_HASH
-        last = self.segments[-1]
-        return last.final_hash if last.batches else last.header.previous
+        return self.tip.final_hash
 
     @property
     def epoch(self) -> int:
@@ -66,62 +64,154 @@ class LogScan:
 
     @property
     def needs_repair(self) -> bool:
-        """Whether repair_tail must run before a writer starts: the log does not end in a seal."""
-        return self.torn is not None or (bool(self.segments) and not self.segments[-1].sealed)
+        """Whether repair_tail must run before a writer starts."""
+        return bool(self.torn or not self.proven or self.copies or any(it.path for it in self.replaced))
 
 
-def scan_log(fs: FileSystem, directory: Path, identity: LogIdentity, *, after_seq: int = 0) -> LogScan:
+def scan_log(
+    fs: FileSystem,
+    directory: Path,
+    identity: LogIdentity,
+    *,
+    after_seq: int = 0,
+    manifest: Manifest | None = None,
+    archived: Archived | None = None,
+    sync: bool = False,
+) -> LogScan:
     """Return what the log holds, with every batch after ``after_seq`` checked.
 
     Segments that end at or below after_seq (a checkpoint has their events) are checked at their two
-    ends only. Raises CorruptLog for damage that no crash explains, MissingSegment for a gap above
+    ends only. Without a manifest the log is taken for what is there. ``sync`` makes an unfinished end
+    durable before it is read, for readers that will not write it anew.
+
+    Raises CorruptLog for damage that no crash explains, MissingSegment for a gap above
     after_seq, FormatTooNew, and StorageError if a file cannot be read: that is never taken for its end.
     """
-    found = list_segments(fs, directory, identity.region, identity.shard)
-    segments: list[SegmentInfo] = []
-    gaps: list[tuple[int, int]] = []
-    torn = None
-    for position, (base_seq, path) in enumerate(found):
-        expected = segments[-1].last_seq + 1 if segments else min(base_seq, after_seq + 1)
-        if base_seq > expected and base_seq - 1 > after_seq:
-            raise MissingSegment(max(expected, after_seq + 1), base_seq - 1, directory)
-        if position + 1 < len(found) and found[position + 1][0] <= after_seq + 1:
-            info = check_ends(fs, path, identity)
-        elif position + 1 < len(found):
-            info = _scan_sealed(fs, path, identity)
+    return _Scan(fs, directory, identity, after_seq, manifest, archived or (lambda _: False), sync).run()
+
+
+class _Scan:
+    def __init__(
+        self,
+        fs: FileSystem,
+        directory: Path,
+        identity: LogIdentity,
+        after_seq: int,
+        manifest: Manifest | None,
+        archived: Archived,
+        sync: bool,
+    ) -> None:
+        self._fs, self._directory, self._identity = fs, directory, identity
+        self._after_seq, self._manifest, self._archived, self._sync = after_seq, manifest, archived, sync
+        self._listed = {segment.base_seq: segment for segment in manifest.segments} if manifest else {}
+        self._segments: list[SegmentInfo] = []
+        self._gaps: list[tuple[int, int]] = []
+        self._replaced: list[ReplacedSegment] = []
+        self._torn: TornTail | None = None
+        self._proven = True
+        self._tip: Link | None = None
+        if manifest is not None:
+            self._tip = Link(manifest.start_seq - 1, manifest.start_hash, 0, MANIFEST_NAME)
+
+    def run(self) -> LogScan:
+        start_seq = self._manifest.start_seq if self._manifest else 1
+        files = sort_out(self._fs, self._directory, self._identity, start_seq)
+        bases = sorted({*files.segments, *self._listed})
+        for position, base_seq in enumerate(bases):
+            following = bases[position + 1] if position + 1 < len(bases) else None
+            path = files.segments.get(base_seq)
+            if (listed := self._listed.get(base_seq)) is not None:
+                self._take_listed(listed, path)
+            elif path is not None:
+                self._take_unlisted(base_seq, path, following)
+        tip = self._tip or Link(0, NO_HASH, 0, "")
+        return LogScan(
+            tuple(self._segments), tip, self._proven, self._torn, tuple(self._gaps), tuple(self._replaced),
+            files.leftovers, files.copies, files.notes,
+        )  # fmt: skip
+
+    def _take_listed(self, listed: ListedSegment, path: Path | None) -> None:
+        """A segment that was whole and durable when it was listed: no crash excuses it."""
+        covered = listed.last_seq <= self._after_seq
+        end = Link(listed.last_seq, listed.final_hash, self._tip.epoch if self._tip else 0, MANIFEST_NAME)
+        try:
+            if path is None:
+                raise MissingSegment(listed.base_seq, listed.last_seq, self._directory)
+            info = self._check_sealed(path, covered)
+            if info.listing != listed:
+                raise CorruptLog(path, 0, f"not the segment that {MANIFEST_NAME} lists: it was replaced")
+        except (CorruptLog, MissingSegment) as error:
+            if self._archived(listed):
+                self._replaced.append(ReplacedSegment(listed, path, str(error)))
+            elif path is None and covered:
+                self._gaps.append((listed.base_seq, listed.last_seq))
+            else:
+                raise
+            self._check_gap(listed.base_seq)
+            self._tip = end
         else:
-            last, torn = _scan_last(fs, path, identity, base_seq)
-            if last is None:
-                if segments and base_seq < expected:
-                    raise CorruptLog(path, 0, f"no good header, after events to {expected - 1}")
-                break
-            info = last
+            self._append(info)
+
+    def _take_unlisted(self, base_seq: int, path: Path, following: int | None) -> None:
+        """A segment newer than the manifest; the last one may be unfinished."""
+        if self._manifest is not None and self._manifest.clean:
+            raise CorruptLog(
+                path, 0,
+                f"{MANIFEST_NAME} says that the log was closed at event {self._manifest.last_seq}, and does "
+                "not list this segment: one of the two is not of this log's last state",
+            )  # fmt: skip
+        if following is not None:
+            self._append(self._check_sealed(path, following <= self._after_seq + 1))
+            return
+        info, self._torn = scan_tail(self._fs, path, self._identity, base_seq, sync=self._sync)
+        if info is not None:
+            self._append(info)
+            self._proven = False  # sealed or not: a seal whose sync failed looks well in the kernel's cache
+        elif self._check_gap(base_seq) and self._tip is not None and base_seq <= self._tip.last_seq:
+            raise CorruptLog(path, 0, f"no good header, after events to {self._tip.last_seq}")
+
+    def _check_sealed(self, path: Path, covered: bool) -> SegmentInfo:
+        if covered:
+            return check_ends(self._fs, path, self._identity)
+        data = read_segment(self._fs, path)
+        walk = walk_to_end(require_header(path, data, self._identity), data)
+        require_sealed(walk)
+        return walk.info
+
+    def _append(self, info: SegmentInfo) -> None:
+        epoch = info.header.log.epoch
+        if self._manifest is not None and epoch > self._manifest.epoch:
+            raise CorruptLog(
+                self._directory / MANIFEST_NAME, 0,
+                f"of epoch {self._manifest.epoch}, older than {info.path.name} of epoch {epoch}: "
+                "it was replaced by an earlier state; restore the newest",
+            )  # fmt: skip
+        if self._check_gap(info.base_seq) and self._tip is not None:
+            check_chain(self._tip, info)
+        self._segments.append(info)
+        self._tip = info.link
+
+    def _check_gap(self, base_seq: int) -> bool:
+        """Return whether what begins here follows at once; a gap is noted, or refused."""
+        expected = self._tip.last_seq + 1 if self._tip else min(base_seq, self._after_seq + 1)
         if base_seq > expected:
-            gaps.append((expected, base_seq - 1))
-        elif segments:
-            check_chain(segments[-1], info)
-        segments.append(info)
-    return LogScan(tuple(segments), torn, tuple(gaps))
+            if base_seq - 1 > self._after_seq:
+                raise MissingSegment(max(expected, self._after_seq + 1), base_seq - 1, self._directory)
+            self._gaps.append((expected, base_seq - 1))
+        return base_seq <= expected
 
 
-def check_chain(before: SegmentInfo, info: SegmentInfo) -> None:
-    """Raise CorruptLog unless the segment continues the one before it."""
-    name, previous, epoch = before.path.name, before.final_hash, before.header.log.epoch
+def check_chain(before: Link, info: SegmentInfo) -> None:
+    """Raise CorruptLog unless the segment continues what is before it."""
     if info.base_seq != before.last_seq + 1:
         raise CorruptLog(
-            info.path, 0, f"it begins at event {info.base_seq}, {name} ends at {before.last_seq}"
+            info.path, 0, f"it begins at event {info.base_seq}, {before.name} ends at {before.last_seq}"
         )
-    if info.header.previous != previous:
-        raise CorruptLog(info.path, 0, f"it does not continue {name}: one of them was replaced")
-    if info.header.log.epoch < epoch:
-        raise CorruptLog(info.path, 0, f"epoch {info.header.log.epoch} after epoch {epoch} of {name}")
-
-
-def _scan_sealed(fs: FileSystem, path: Path, identity: LogIdentity) -> SegmentInfo:
-    data = read_segment(fs, path)
-    walk = walk_to_end(require_header(path, data, identity), data)
-    require_sealed(walk)
-    return walk.info
+    if info.header.previous != before.final_hash:
+        raise CorruptLog(info.path, 0, f"it does not continue {before.name}: one of them was replaced")
+    if info.header.log.epoch < before.epoch:
+        epoch = info.header.log.epoch
+        raise CorruptLog(info.path, 0, f"epoch {epoch} after epoch {before.epoch} of {before.name}")
 
 
 def require_sealed(walk: SegmentWalk) -> None:
@@ -130,67 +220,3 @@ def require_sealed(walk: SegmentWalk) -> None:
         lost = walk.info.last_seq + 1
         reason = f"{walk.stopped or 'the segment has no seal'}; events from {lost} on are unreadable"
         raise CorruptLog(walk.info.path, walk.info.size, reason)
-
-
-def _scan_last(
-    fs: FileSystem, path: Path, identity: LogIdentity, base_seq: int
-) -> tuple[SegmentInfo | None, TornTail | None]:
-    data = read_segment(fs, path, from_device=True)
-    try:
-        info = check_header(path, data, identity)
-    except FormatError as error:
-        if has_data(data[SEGMENT_HEADER.size :]):  # batches are written only after the header was synced
-            raise CorruptLog(path, 0, str(error)) from error
-        return None, TornTail(path, 0, len(data), base_seq, str(error))
-    walk = walk_to_end(info, data)
-    if walk.stopped is None:
-        return walk.info, None
-    _refuse_lost_durable(walk, data)
-    info = walk.info
-    return info, TornTail(path, info.size, len(data) - info.size, info.last_seq + 1, walk.stopped)
-
-
-def _refuse_lost_durable(walk: SegmentWalk, data: memoryview) -> None:
-    """Raise CorruptLog if something behind the damage says that the damaged events had been synced.
-
-    The magic is looked for byte by byte, as no length before it can be believed. A frame or seal found so
-    proves itself by its hash, in which its offset, its segment and its own link are.
-    """
-    info, identity = walk.info, walk.info.header.identity
-    lost = info.last_seq + 1
-    effort_left = _SEARCH_EFFORT * len(data)
-    raw = data.obj if isinstance(data.obj, bytes) else bytes(data)
-    offset = raw.find(_MAGIC_PREFIX, info.size + 1)
-    while offset >= 0:
-        skip_to = offset + 1
-        try:
-            durable, skip_to = _durable_claim(data, offset, identity)
-        except FormatTooNew as error:
-            raise FormatTooNew(f"{info.path} at byte {offset}: {error}") from None
-        except FormatError:
-            durable = 0
-            effort_left -= _claimed_bytes(data, offset)
-        if durable >= lost:
-            raise CorruptLog(
-                info.path, info.size,
-                f"{walk.stopped}; but at byte {offset} a good batch says that events up to {durable} were "
-                f"durable, so events from {lost} on are damaged, not unfinished",
-            )  # fmt: skip
-        if effort_left < 0:
-            raise CorruptLog(info.path, info.size, f"{walk.stopped}; what follows cannot be told from damage")
-        offset = raw.find(_MAGIC_PREFIX, skip_to)
-
-
-def _durable_claim(data: memoryview, offset: int, identity: bytes) -> tuple[int, int]:
-    try:
-        frame = decode_frame(data, offset, identity)
-    except FormatError:
-        return decode_seal(data[offset:], offset, identity).last_seq, offset + 1
-    return frame.durable_seq, frame.end
-
-
-def _claimed_bytes(data: memoryview, offset: int) -> int:
-    try:
-        return claimed_end(data, offset) - offset
-    except FormatError:
-        return 0

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
-from tidal.durable import FileSystem
-from tidal.errors import CorruptLog, FormatError, FormatTooNew
+from tidal.durable import File, FileSystem
+from tidal.errors import CorruptLog, FormatError, FormatTooNew, StorageError
 from tidal.format.frame import FRAME_BYTES_MAX, Frame, decode_frame
+from tidal.format.manifest import ListedSegment
 from tidal.format.payload import Summary, TypeSet, decode_summary, union_types
 from tidal.format.segment import (
     SEAL,
@@ -27,6 +29,15 @@ SEGMENT_BYTES_MAX: Final = 1 << 28  # no segment is filled further; what is larg
 _FILE_BYTES_MAX = SEGMENT_BYTES_MAX + FRAME_BYTES_MAX + SEAL.size
 _NO_TYPES = bytes(32)
 _TIME_START = ((1 << 63) - 1, -(1 << 63))  # smallest and largest of no times
+
+
+class Link(NamedTuple):
+    """The end of a part of the log, which the next part must continue."""
+
+    last_seq: int
+    final_hash: bytes
+    epoch: int
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +65,18 @@ class SegmentInfo:
     @property
     def events(self) -> int:
         return self.last_seq - self.base_seq + 1
+
+    @property
+    def link(self) -> Link:
+        """What the next segment must continue."""
+        header = self.header
+        link_hash = self.final_hash if self.batches else header.previous
+        return Link(self.last_seq, link_hash, header.log.epoch, self.path.name)
+
+    @property
+    def listing(self) -> ListedSegment:
+        """How the manifest lists this segment once it is sealed."""
+        return ListedSegment(self.base_seq, self.last_seq, self.size, self.final_hash)
 
     def with_frame(self, frame: Frame, summary: Summary) -> SegmentInfo:
         """Return the segment with this frame at its end."""
@@ -91,18 +114,31 @@ def list_segments(fs: FileSystem, directory: Path, region: int = 0, shard: int =
     return sorted(found)
 
 
-def read_segment(fs: FileSystem, path: Path, *, from_device: bool = False) -> memoryview:
-    """Return a segment file's bytes. ``from_device`` drops what the kernel cached of them first."""
+def read_segment(fs: FileSystem, path: Path, *, from_device: bool = False, sync: bool = False) -> memoryview:
+    """Return a segment file's bytes. ``from_device`` drops what the kernel cached of them first; ``sync``
+    makes what was written durable before that.
+    """
     file = fs.open_read(path)
     try:
         size = file.size()
         if size > _FILE_BYTES_MAX:
             raise CorruptLog(path, 0, f"{size} bytes; no segment has more than {_FILE_BYTES_MAX}")
+        if sync:
+            _sync_to_read(file)
         if from_device:
             file.drop_cache()
         return memoryview(file.read_at(0, size))
     finally:
         file.close()
+
+
+def _sync_to_read(file: File) -> None:
+    """Make durable what another process may have written; where nobody can write, all is as it will be."""
+    try:
+        file.sync()
+    except StorageError as error:
+        if error.errno not in (errno.EROFS, errno.EINVAL):
+            raise
 
 
 def check_header(path: Path, data: memoryview, log: LogIdentity | None = None) -> SegmentInfo:

@@ -26,41 +26,55 @@ from pathlib import Path
 from typing import Final
 
 from tidal.durable import FileSystem
-from tidal.errors import StorageError, StoreClosed, StorePoisoned
+from tidal.errors import NoSpace, StorageError, StoreClosed, StorePoisoned
+from tidal.format.manifest import Manifest
 from tidal.format.payload import encode_payload
 from tidal.format.segment import LogIdentity, SegmentHeader
 from tidal.schema.events import EventBatch
 from tidal.wal.active import ActiveSegment
 from tidal.wal.policy import SyncPolicy
+from tidal.wal.record import LogRecord
 from tidal.wal.segments import SEGMENT_BYTES_MAX, SegmentInfo
 
 SEGMENT_BYTES_DEFAULT: Final = 1 << 24
 _SYNC_AHEAD_BYTES = 1 << 22  # so many unsynced bytes start a sync: sealing then has little to wait for
+_LOOK_SECONDS = 1.0  # how long to wait for the keeper before looking whether it is there
+_KEEPER_LOST = "the thread that syncs the log ended, for want of memory or by a bug; close the store and open it again"
 
 
 class _Task(enum.Enum):
     SYNC = enum.auto()
     ROLL = enum.auto()
     TIMER = enum.auto()
+    FORGET = enum.auto()
     CLOSE = enum.auto()
 
 
 class _Job:
     """Work for the keeper. ``wait`` returns when it is done, and raises what went wrong."""
 
-    __slots__ = ("_done", "error", "seen", "task")
+    __slots__ = ("_done", "error", "removed", "seen", "task", "through_seq")
 
-    def __init__(self, task: _Task, seen: ActiveSegment | None = None) -> None:
-        self.task, self.seen = task, seen
+    def __init__(self, task: _Task, seen: ActiveSegment | None = None, through_seq: int = 0) -> None:
+        self.task, self.seen, self.through_seq = task, seen, through_seq
+        self.removed: tuple[Path, ...] = ()
         self.error: BaseException | None = None
         # A bare lock: a Condition is taken and left in several steps, between which Ctrl-C could strike.
         self._done = threading.Lock()
         self._done.acquire()
 
-    def wait(self) -> None:
-        self._done.acquire()
+    def wait(self, keeper: threading.Thread) -> None:
+        # The keeper ends every job that it takes, unless it dies for want of memory: so it is looked at now and then.
+        while not self._done.acquire(timeout=_LOOK_SECONDS):
+            if not keeper.is_alive():
+                if self._done.acquire(blocking=False):  # its last deed
+                    break
+                raise StorePoisoned(_KEEPER_LOST)
         if self.error is not None:
             raise self.error
+
+    def ends_within(self, seconds: float) -> bool:
+        return self._done.acquire(timeout=seconds)
 
     def finish(self) -> None:
         self._done.release()
@@ -70,7 +84,8 @@ class LogWriter:
     """The one writer of a log; all methods may be called from any thread.
 
     ``next_seq`` and ``previous_hash`` continue what scan_log and repair_tail found. Nothing is written
-    before the first append; an earlier segment is never appended to. ``wall_clock`` gives ns for
+    before the first append; an earlier segment is never appended to. ``manifest`` is what the manifest file
+    says, and is kept true from now on; None: a log that has none. ``wall_clock`` gives ns for
     the record, ``monotonic`` gives seconds for the interval policy.
     """
 
@@ -86,6 +101,7 @@ class LogWriter:
         wall_clock: Callable[[], int],
         monotonic: Callable[[], float],
         segment_bytes: int = SEGMENT_BYTES_DEFAULT,
+        manifest: Manifest | None = None,
     ) -> None:
         if not 1 <= segment_bytes <= SEGMENT_BYTES_MAX:
             raise ValueError(f"segment_bytes is {segment_bytes}; choose 1 to {SEGMENT_BYTES_MAX}")
@@ -100,9 +116,12 @@ class LogWriter:
         # Sealed and active segments change together, in one assignment, so that a read needs no lock.
         self._chain: tuple[tuple[SegmentInfo, ...], ActiveSegment | None] = ((), None)
         self._before = (next_seq - 1, previous_hash)
+        self._forgotten_bytes = 0
+        self._record = None if manifest is None else LogRecord(fs, directory, manifest)
         self._durable_seq = next_seq - 1
         self._durable_bytes = 0  # of the active segment
         self._poison: StorePoisoned | None = None
+        self._keeper_lost = StorePoisoned(_KEEPER_LOST)  # made before there is no memory to make it
         self._closed = False
         self._timer_set = False  # by the keeper alone: a caller may be interrupted before it queues the job
         self._process = os.getpid()
@@ -114,6 +133,11 @@ class LogWriter:
         atexit.register(self._close_at_exit)
 
     # -------------------------------------------------------------------------------- state
+
+    @property
+    def ready(self) -> bool:
+        """True: the log was prepared for writing before it got a writer."""
+        return True
 
     @property
     def durable_seq(self) -> int:
@@ -138,7 +162,24 @@ class LogWriter:
 
     @property
     def bytes_written(self) -> int:
-        return sum(segment.size for segment in self.segments)
+        """All that this writer wrote, also what was forgotten since."""
+        return self._forgotten_bytes + sum(segment.size for segment in self.segments)
+
+    @property
+    def manifest(self) -> Manifest | None:
+        """What the manifest file says: the sealed segments of the log, of this writer and of earlier ones."""
+        return None if self._record is None else self._record.manifest
+
+    @property
+    def manifest_error(self) -> NoSpace | None:
+        """Why the newest sealed segments are not in the manifest yet, or None; it is tried again."""
+        return None if self._record is None else self._record.error
+
+    @property
+    def unsynced_bytes(self) -> int:
+        """The bytes of the active segment that no sync has reached; the others are durable."""
+        active = self._chain[1]
+        return 0 if active is None else max(0, active.info.size - self._durable_bytes)
 
     @property
     def error(self) -> StorePoisoned | None:
@@ -198,6 +239,14 @@ class LogWriter:
         self.wait_durable(last_seq)
         return last_seq
 
+    def sync_within(self, seconds: float) -> bool:
+        """Start a sync of all that was appended; return whether it ended in this time. Errors as flush()."""
+        job = self._put(_Job(_Task.SYNC))
+        if not job.ends_within(seconds):
+            return False
+        self._check_usable()
+        return True
+
     def settle(self) -> int:
         """Return the last sequence in the log, after finishing or undoing an interrupted append."""
         self._check_process()
@@ -206,11 +255,24 @@ class LogWriter:
             self._settled()
             return self._tip()[0]
 
+    def forget(self, through_seq: int) -> tuple[Path, ...]:
+        """Remove the sealed segments that end at or below a sequence; return their paths, oldest first.
+
+        To be called when their events are safe elsewhere. The manifest says first, durably, that the log
+        begins after them; what a crash leaves of them is removed at the next opening. Raises NoSpace
+        with nothing removed, ValueError for a log without a manifest.
+        """
+        if self._record is None:
+            raise ValueError("a log without a manifest cannot tell a removed segment from a lost one")
+        job = self._put(_Job(_Task.FORGET, through_seq=through_seq))
+        job.wait(self._keeper)
+        return job.removed
+
     def close(self) -> None:
         """Make everything durable and seal the active segment, so that the next open finds a finished log.
 
-        Raises StorePoisoned if the log had failed, NoSpace if there was no room for the seal: then
-        the log is not finished, and the next open must repair it. The files are closed in any case.
+        Raises StorePoisoned if the log had failed, NoSpace if there was no room for the seal or the manifest:
+        then the log is not finished, and the next open must repair it. The files are closed in any case.
         """
         if os.getpid() != self._process:
             return
@@ -219,7 +281,10 @@ class LogWriter:
             if self._closed:
                 return
             self._jobs.put(job)
-        job.wait()
+        try:
+            job.wait(self._keeper)
+        finally:
+            self._abandon()
 
     def _settled(self) -> ActiveSegment | None:
         active = self._chain[1]
@@ -248,20 +313,37 @@ class LogWriter:
         return poison
 
     def _ask(self, task: _Task, seen: ActiveSegment | None = None) -> None:
-        job = _Job(task, seen)
+        self._put(_Job(task, seen)).wait(self._keeper)
+
+    def _put(self, job: _Job) -> _Job:
         self._check_process()
         with self._lock:  # so that close() comes before the job and refuses it, or after
             self._check_usable()
             self._jobs.put(job)
-        job.wait()
+        return job
 
     def _close_at_exit(self) -> None:
         with contextlib.suppress(StorageError):  # there is nobody left to tell
             self.close()
 
+    def _abandon(self) -> None:
+        """Close what a keeper that died has left open."""
+        if not self._keeper.is_alive():
+            self._closed = True
+            atexit.unregister(self._close_at_exit)
+            if (active := self._chain[1]) is not None:
+                active.close()
+
     # -------------------------------------------------------------------------------- keeper
 
     def _keep(self) -> None:
+        try:
+            self._work()
+        finally:
+            if not self._closed:
+                self._poison = self._poison or self._keeper_lost
+
+    def _work(self) -> None:
         deadline: float | None = None
         while not self._closed:
             jobs = self._take(deadline)
@@ -291,6 +373,9 @@ class LogWriter:
         for job in jobs:
             if job.task is _Task.ROLL:
                 job.error = self._attempt(functools.partial(self._roll, job.seen))
+                self._attempt(self._list_sealed)
+            elif job.task is _Task.FORGET:
+                job.error = self._attempt(functools.partial(self._forget, job))
             elif job.task is _Task.CLOSE:
                 job.error = self._attempt(self._finish)
             job.finish()
@@ -338,6 +423,28 @@ class LogWriter:
         self._chain = ((*self._chain[0], active.info), None)
         active.close()
 
+    def _list_sealed(self) -> None:
+        if self._record is None or self._poison is not None:
+            return
+        try:
+            self._record.add(self._chain[0])
+        except StorageError as error:
+            raise self._fail(error) from error
+
+    def _forget(self, job: _Job) -> None:
+        self._check_usable()
+        if self._record is None:
+            return
+        job.removed = self._record.forget(self._chain[0], job.through_seq)
+        start_seq = self._record.manifest.start_seq
+        with self._lock:
+            sealed, active = self._chain
+            kept = tuple(segment for segment in sealed if segment.base_seq >= start_seq)
+            if sealed and not kept:
+                self._before = (sealed[-1].last_seq, sealed[-1].final_hash)
+            self._forgotten_bytes += sum(segment.size for segment in sealed[: len(sealed) - len(kept)])
+            self._chain = (kept, active)
+
     def _finish(self) -> None:
         with self._lock:
             if self._closed:
@@ -350,6 +457,8 @@ class LogWriter:
                 elif active is not None:
                     self._chain = (self._chain[0], None)
                     active.discard()
+                if self._record is not None:
+                    self._record.close(self._chain[0])
             finally:
                 self._closed = True
                 atexit.unregister(self._close_at_exit)
