@@ -1,0 +1,36 @@
+"""The archive of format version 1 in tests/data/format/v1 is read for ever, by every later version."""
+
+from __future__ import annotations
+
+from golden_v1 import EPOCH, FOLDER, IDENTITY, expected, schema
+
+from tidal.archive import ArchiveFile, verify_archive
+from tidal.durable import OsFileSystem
+from tidal.format.archive import PlainHash
+from tidal.wal.segments import read_segment, require_header, walk_to_end
+
+PATH = FOLDER / f"archive-{1:020}.arc"
+
+
+def test_the_golden_archive_holds_what_the_golden_log_holds() -> None:
+    header = verify_archive(OsFileSystem(), PATH)
+    plain = PlainHash()
+    for batch in expected():
+        plain.add(batch)
+    assert header.plain_hash == plain.digest()
+    segment = FOLDER / f"wal-{1:020}.seg"
+    data = read_segment(OsFileSystem(), segment)
+    info = walk_to_end(require_header(segment, data, IDENTITY), data).info
+    assert (header.final_hash, header.last_seq) == (info.final_hash, info.last_seq)
+    assert (header.log, header.created_at, header.batches) == (IDENTITY, EPOCH, info.batches)
+    assert header.segment_bytes == len(data)
+
+
+def test_the_golden_archive_reads_as_it_was_written() -> None:
+    with ArchiveFile(OsFileSystem(), PATH) as file:
+        assert file.schema == schema()
+        ((first, batch),) = file.events()
+    assert (first, len(batch)) == (1, sum(map(len, expected())))
+    assert batch.entity_id.tolist() == [int(i) for part in expected() for i in part.entity_id]
+    assert batch.weight.tobytes() == b"".join(part.weight.tobytes() for part in expected())
+    assert {key for key in batch.new_keys} == {key for part in expected() for key in part.new_keys}

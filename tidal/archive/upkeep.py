@@ -1,0 +1,216 @@
+"""The upkeep of an archive: what of the log may be archived, is; what retention gives up, goes.
+
+The order keeps each event in one place at least, whatever interrupts it: a file is durable and was read
+back, then the manifest lists it, then the log forgets the segment; a file leaves the manifest, and only
+then is it removed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+from tidal.archive.manifest import read_archive_manifest, write_archive_manifest
+from tidal.archive.marks import Marks
+from tidal.archive.retention import Retention
+from tidal.archive.writer import archive_segment
+from tidal.durable import TEMPORARY_SUFFIX, FileSystem
+from tidal.errors import CorruptArchive, CorruptLog, MissingSegment
+from tidal.format.archive import archive_name, parse_archive_name
+from tidal.format.archive_manifest import ArchivedFile, ArchiveManifest
+from tidal.format.segment import LogIdentity
+from tidal.schema import Schema
+from tidal.store import StorePaths
+from tidal.wal.segments import SegmentInfo, check_ends, list_segments
+
+CHECKPOINT: Final = "checkpoint"  # what holds the log back where no mark does
+
+Forget = Callable[[int], tuple[Path, ...]]
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveReport:
+    """What archiving did. Sequences are inclusive; sizes in bytes."""
+
+    archived: tuple[ArchivedFile, ...]  # new files, oldest first
+    segment_bytes: int  # of the segments that they replace
+    removed: tuple[Path, ...]  # segments that the log gave up
+    retired: tuple[ArchivedFile, ...]  # files that retention gave up
+    held_at: int  # no segment with a later event may be archived yet
+    held_by: str  # "checkpoint", or the mark that holds the log there
+
+    @property
+    def archived_bytes(self) -> int:
+        return sum(file.size for file in self.archived)
+
+    @property
+    def events(self) -> int:
+        """Events in the new files."""
+        return sum(file.events for file in self.archived)
+
+
+NOTHING_ARCHIVED: Final = ArchiveReport((), 0, (), (), 0, CHECKPOINT)
+
+
+class Archiver:
+    """Archives the log of one store; calls must not overlap."""
+
+    def __init__(
+        self,
+        fs: FileSystem,
+        paths: StorePaths,
+        identity: LogIdentity,
+        schema: Schema,
+        retention: Retention,
+        wall_clock: Callable[[], int],
+    ) -> None:
+        self._marks = Marks(fs, paths.archive, identity.store_id)
+        self._fs, self._paths, self._identity = fs, paths, identity
+        self._schema, self._retention, self._wall_clock = schema, retention, wall_clock
+        self._durable: ArchiveManifest | None = None  # what is known to be so
+
+    def run(
+        self,
+        needed_after: int,
+        forget: Forget,
+        *,
+        stop: Callable[[], bool] = lambda: False,
+        progress: Progress = lambda done, total: None,
+    ) -> ArchiveReport:
+        """Archive every segment that may go from the log, let it go, and apply retention.
+
+        ``needed_after``: the sequence of the second newest verified checkpoint; segments with a later event
+        stay in the log. ``forget`` removes the log's segments up to a sequence. ``stop`` is asked
+        between two segments. ``progress`` is told bytes of segments done, and of all.
+
+        Whatever it raises (StorageError, NoSpace, CorruptLog, CorruptArchive, MissingSegment), the log has
+        every event that the archive has not, and the next run goes on from there.
+        """
+        held_at, held_by = self._limit(needed_after)
+        manifest = self._manifest()
+        self._clean(manifest)
+        sealed = list(self._sealed(held_at))
+        waiting = [info for info in sealed if not self._is_archived(manifest, info)]
+        total = sum(info.size for info in waiting)
+        archived: list[ArchivedFile] = []
+        done = 0
+        for info in waiting:
+            if stop():
+                break
+            manifest = self._archive(manifest, info)
+            archived.append(manifest.files[-1])
+            done += info.size
+            progress(done, total)
+        removed: tuple[Path, ...] = ()
+        if manifest is not None and sealed and sealed[0].last_seq <= manifest.last_seq:
+            self._write(manifest)
+            removed = forget(min(manifest.last_seq, held_at))
+        retired = self._retire(manifest, held_at)
+        return ArchiveReport(tuple(archived), done, removed, retired, held_at, held_by)
+
+    def _limit(self, needed_after: int) -> tuple[int, str]:
+        lowest = self._marks.lowest()
+        return (lowest[1], lowest[0]) if lowest and lowest[1] < needed_after else (needed_after, CHECKPOINT)
+
+    def _sealed(self, limit: int) -> Iterator[SegmentInfo]:
+        """Yield the segments that end at or below the limit, and that another one follows."""
+        found = list_segments(self._fs, self._paths.wal, self._identity.region, self._identity.shard)
+        for (_, path), (next_seq, _) in pairwise(found):
+            if next_seq > limit + 1:
+                return
+            yield check_ends(self._fs, path, self._identity)
+
+    def _manifest(self) -> ArchiveManifest | None:
+        return read_archive_manifest(self._fs, self._paths.archive, self._identity)
+
+    def _is_archived(self, manifest: ArchiveManifest | None, info: SegmentInfo) -> bool:
+        if manifest is None or info.base_seq > manifest.last_seq:
+            return False
+        if info.last_seq < manifest.start_seq:
+            return True
+        if manifest.file_like(info.base_seq, info.last_seq, info.final_hash) is not None:
+            return True
+        raise CorruptLog(info.path, 0, "the archive has other events of these sequences")
+
+    def _archive(self, manifest: ArchiveManifest | None, info: SegmentInfo) -> ArchiveManifest:
+        """Return the manifest with the segment's file in it, once both are durable."""
+        if manifest is None:
+            manifest = self._begin(info)
+        if info.base_seq != manifest.last_seq + 1:
+            raise MissingSegment(manifest.last_seq + 1, info.base_seq - 1, self._paths.wal)
+        if info.header.previous != manifest.head_hash:
+            raise CorruptLog(info.path, 0, "it does not continue the archive: one of them was replaced")
+        file = archive_segment(
+            self._fs, self._paths.archive, info.path, identity=self._identity, schema=self._schema
+        )
+        manifest = replace(manifest, files=(*manifest.files, file))
+        self._write(manifest)
+        return manifest
+
+    def _write(self, manifest: ArchiveManifest) -> None:
+        """Make the manifest durable; what was only read may be the work of a sync that failed."""
+        if manifest != self._durable:
+            self._durable = None
+            write_archive_manifest(self._fs, self._paths.archive, manifest)
+            self._durable = manifest
+
+    def _begin(self, info: SegmentInfo) -> ArchiveManifest:
+        """Return the manifest of an archive whose first segment this will be."""
+        first = archive_name(self._identity, info.base_seq)
+        for name in self._names():
+            if name != first:
+                path = self._paths.archive / name
+                raise CorruptArchive(
+                    self._paths.archive, 0, f"the manifest is missing, but {path} is there; restore a backup"
+                )
+        identity = self._identity
+        return ArchiveManifest(
+            identity.store_id, info.base_seq, info.header.previous, (), identity.region, identity.shard
+        )
+
+    def _retire(self, manifest: ArchiveManifest | None, limit: int) -> tuple[ArchivedFile, ...]:
+        if manifest is None:
+            return ()
+        gone = self._retention.retired(manifest, self._wall_clock(), limit)
+        if gone:
+            last = gone[-1]
+            manifest = replace(
+                manifest,
+                start_seq=last.last_seq + 1,
+                start_hash=last.final_hash,
+                files=manifest.files[len(gone) :],
+            )
+            self._write(manifest)
+            self._clean(manifest)
+        return gone
+
+    def _clean(self, manifest: ArchiveManifest | None) -> None:
+        """Remove what retention gave up, oldest first, and what an interrupted writing left."""
+        folder = self._paths.archive
+        gone = [name for name in self._names() if self._is_retired(manifest, name)]
+        if gone and manifest is not None:
+            self._write(manifest)
+        gone += [
+            name
+            for name in self._fs.list_dir(folder)
+            if name.endswith(TEMPORARY_SUFFIX)
+            and parse_archive_name(name.removesuffix(TEMPORARY_SUFFIX)) is not None
+        ]
+        for name in gone:
+            self._fs.remove(folder / name)
+        if gone:
+            self._fs.sync_dir(folder)
+
+    def _names(self) -> list[str]:
+        """Return the names of the archive's files, oldest first."""
+        place = (self._identity.region, self._identity.shard)
+        parsed = ((parse_archive_name(name), name) for name in self._fs.list_dir(self._paths.archive))
+        return [name for found, name in parsed if found is not None and found[:2] == place]
+
+    def _is_retired(self, manifest: ArchiveManifest | None, name: str) -> bool:
+        found = parse_archive_name(name)
+        return manifest is not None and found is not None and found[2] < manifest.start_seq
