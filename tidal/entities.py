@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import operator
 import threading
@@ -61,6 +62,7 @@ class KeyNames:
     def __init__(self, engine: StorageEngine) -> None:
         self._engine = engine
         self._lock = threading.Lock()
+        self._adopting = threading.Lock()  # from the check of new names until they are known
         self._ids: dict[str, dict[str, int]] = {kind: {} for kind in KEYSPACES}
         self._names: dict[str, dict[int, str]] = {kind: {} for kind in KEYSPACES}
         self._pending: dict[tuple[str, int], str] = {}  # adopted, not in the engine yet
@@ -100,6 +102,23 @@ class KeyNames:
             if (name := self.name(kind, id)) not in (None, key):
                 raise _collision(kind, id, name, key)
         return id
+
+    @contextlib.contextmanager
+    def adopting(self, new_keys: Sequence[NewKey], *, stored: bool = False) -> Iterator[None]:
+        """A block that logs new names, or stores them; they are known after it if it raises nothing.
+
+        Raises KeyCollision before the block if another thread has meanwhile brought another key for an id:
+        blocks with new names run one after the other.
+        """
+        if not new_keys:
+            yield
+            return
+        with self._adopting:
+            for kind, id, key in new_keys:
+                if (name := self.name(kind, id)) not in (None, key):
+                    raise _collision(kind, id, name, key)
+            yield
+            self.adopt(new_keys, stored=stored)
 
     def adopt(self, new_keys: Iterable[NewKey], *, stored: bool = False) -> None:
         """Make names known that the log now holds, or the engine (``stored``); the first name of an id stays.
@@ -189,14 +208,13 @@ class EntityStore:
         keys = [entity for entity, _ in rows if isinstance(entity, str)]
         key_ids, new_keys = self._names.ids(self._kind, keys)
         ids = iter(key_ids.tolist())
-        with self._engine.batch() as batch:
+        with self._names.adopting(new_keys, stored=True), self._engine.batch() as batch:
             write_names(batch, new_keys)
             # A power cut may take the events that brought a name, and must not leave metadata without one.
             write_names(batch, self._names.pending(self._kind, key_ids.tolist()))
             for entity, metadata in rows:
-                id = next(ids) if isinstance(entity, str) else _checked_id(entity)
+                id = next(ids) if isinstance(entity, str) else checked_id(entity)
                 batch.put(self._keyspace, encode_key(id, Tag.META), _encode_metadata(entity, metadata))
-        self._names.adopt(new_keys, stored=True)
         return len(rows)
 
     def get(self, entity: Entity) -> dict[str, Any] | None:
@@ -210,7 +228,7 @@ class EntityStore:
 
     def scan(self, start: SupportsIndex | None = None) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yield (id, metadata) by rising id from ``start`` on, as things are when the first is asked for."""
-        first = b"" if start is None else id_prefix(_checked_id(start))
+        first = b"" if start is None else id_prefix(checked_id(start))
         for key, value in self._engine.scan(self._keyspace, start=first):
             decoded = decode_key(key)
             if decoded.tag is Tag.META:
@@ -218,7 +236,7 @@ class EntityStore:
 
     def id_of(self, entity: Entity) -> int:
         """Return the id of an entity, given by id or key; InvalidEntity for what is neither."""
-        return self._names.id(self._kind, entity) if isinstance(entity, str) else _checked_id(entity)
+        return self._names.id(self._kind, entity) if isinstance(entity, str) else checked_id(entity)
 
 
 def _encode_metadata(entity: Entity, metadata: Mapping[str, Any]) -> bytes:
@@ -235,7 +253,8 @@ def _decode_metadata(value: bytes) -> dict[str, Any]:
     return metadata
 
 
-def _checked_id(entity: SupportsIndex) -> int:
+def checked_id(entity: SupportsIndex) -> int:
+    """Return an id as an int; InvalidEntity for what is none."""
     try:
         id = operator.index(entity)
     except TypeError:
@@ -248,7 +267,7 @@ def _checked_id(entity: SupportsIndex) -> int:
 def _keyspace(kind: str) -> str:
     try:
         return KEYSPACES[kind]
-    except KeyError:
+    except (KeyError, TypeError):
         raise InvalidKind(f"no entity kind {kind!r}; there are {', '.join(KEYSPACES)}") from None
 
 

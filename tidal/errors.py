@@ -115,8 +115,20 @@ class InvalidKey(TidalError, ValueError):
     """A keyspace, key or value is not one that the storage engine can hold."""
 
 
+class InvalidRetention(TidalError, ValueError):
+    """``retain=`` is not "forever", an age or a size."""
+
+
+class InvalidMark(TidalError, ValueError):
+    """A mark's name or sequence was refused."""
+
+
 class LimitExceeded(TidalError):
     """A configured limit was reached; the message names the knob."""
+
+
+class InvalidOption(TidalError, ValueError):
+    """An option or argument has a value that it does not take; no event and no entity is at fault."""
 
 
 # ---------------------------------------------------------------------------------- the store
@@ -170,6 +182,10 @@ class CorruptionError(TidalError):
 
 class CorruptLog(CorruptionError):
     """A segment of the write-ahead log is damaged."""
+
+
+class CorruptArchive(CorruptionError):
+    """A file of the archive is damaged."""
 
 
 class CorruptCheckpoint(CorruptionError):

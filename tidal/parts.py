@@ -1,14 +1,14 @@
-"""Cutting a batch of any size into batches that one frame of the log holds."""
+"""Cutting a batch of any size into batches that one frame of the log holds, and joining batches."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from tidal.format.payload import EVENTS_PER_BATCH_MAX, KEYS_BYTES_MAX
-from tidal.schema.events import EventBatch, NewKey
+from tidal.schema.events import EventBatch, IdColumn, NewKey
 
 _KEY_OVERHEAD = 16  # bytes beside its text that a new key may take in a frame
 
@@ -19,14 +19,61 @@ def log_parts(batch: EventBatch) -> Iterator[EventBatch]:
     Each carries the new keys that it is the first to use: after a crash between two parts, no event is
     there without the name of its entity.
     """
-    if len(batch) <= EVENTS_PER_BATCH_MAX and not batch.new_keys:
-        if len(batch):
-            yield batch
+    names = NewNames(batch.new_keys)
+    for piece in pieces(batch):
+        yield from names.frames(piece)
+
+
+def pieces(batch: EventBatch) -> Iterator[EventBatch]:
+    """Yield the events in order, EVENTS_PER_BATCH_MAX at a time; none where there are none."""
+    if 0 < len(batch) <= EVENTS_PER_BATCH_MAX:
+        yield batch
         return
-    pending = {(key.kind, key.id): key for key in batch.new_keys}
     for start in range(0, len(batch), EVENTS_PER_BATCH_MAX):
-        part = batch.rows(start, start + EVENTS_PER_BATCH_MAX)
-        yield from _within_limit(part, pending)
+        yield batch.rows(start, start + EVENTS_PER_BATCH_MAX)
+
+
+class NewNames:
+    """The new keys of one batch, dealt out to the frames that are the first to use them."""
+
+    def __init__(self, new_keys: Sequence[NewKey]) -> None:
+        self._pending = {(key.kind, key.id): key for key in new_keys}
+
+    def frames(self, piece: EventBatch) -> Iterator[EventBatch]:
+        """Yield the events of a piece, or of some of its rows, as batches that one frame holds."""
+        if self._pending and len(piece):
+            yield from _within_limit(piece, self._pending)
+        elif len(piece):
+            yield replace(piece, new_keys=()) if piece.new_keys else piece
+
+
+def join_batches(batches: Sequence[EventBatch]) -> EventBatch:
+    """Return the events of one or more batches as one batch, in order; a single one as it is."""
+    if len(batches) == 1:
+        return batches[0]
+    counts = [len(batch) for batch in batches]
+    return EventBatch(
+        np.concatenate([batch.entity_id for batch in batches]),
+        np.concatenate([batch.type_id for batch in batches]),
+        np.concatenate([batch.weight for batch in batches]),
+        np.concatenate([batch.timestamp for batch in batches]),
+        _join_ids([batch.user_id for batch in batches], counts),
+        _join_ids([batch.session_id for batch in batches], counts),
+        _join_ids([batch.event_id for batch in batches], counts),
+        tuple(key for batch in batches for key in batch.new_keys),
+    )
+
+
+def _join_ids(columns: list[IdColumn | None], counts: list[int]) -> IdColumn | None:
+    if all(column is None for column in columns):
+        return None
+    values, valid = [], []
+    for column, count in zip(columns, counts, strict=True):
+        known = np.zeros(count, np.bool_) if column is None else column.valid
+        values.append(np.zeros(count, np.uint64) if column is None else column.values)
+        valid.append(np.ones(count, np.bool_) if known is None else known)
+    joined = np.concatenate(valid)
+    return IdColumn(np.concatenate(values), None if joined.all() else joined)
 
 
 def _within_limit(part: EventBatch, pending: dict[tuple[str, int], NewKey]) -> Iterator[EventBatch]:

@@ -5,25 +5,27 @@ The one place where frames of the log become table updates.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
+from tidal.archive import holds_segment
 from tidal.checkpoint.reader import Checkpoint, DamagedFile, newest_good
 from tidal.checkpoint.writer import remove_older, write_checkpoint
+from tidal.dedup import SeenEvents
 from tidal.durable import FileSystem
-from tidal.entities import KeyNames
-from tidal.errors import CorruptCheckpoint, SchemaError
+from tidal.errors import CorruptCheckpoint, CorruptLog, MissingSegment, SchemaError
+from tidal.format.manifest import ListedSegment, Manifest
 from tidal.format.segment import LogIdentity
+from tidal.history import read_history
 from tidal.ledger import SignalLedger
 from tidal.materializer import Materializer
-from tidal.schema.events import EventBatch
+from tidal.schema.events import EventBatch, NewKey
 from tidal.store import StorePaths
-from tidal.wal import TornTail, read_batches, scan_log
-from tidal.wal.repair import repair_tail
+from tidal.wal import LogScan, ReplacedSegment, TornTail, read_manifest, scan_log
 
 _LEDGER: Final = "ledger/"
 _MATERIALIZER: Final = "materializer/"
@@ -31,7 +33,7 @@ _MATERIALIZER: Final = "materializer/"
 
 @dataclass(frozen=True, slots=True)
 class RecoveryReport:
-    """What opening a store found and did."""
+    """What opening a store found and did. Paths are where things lie now."""
 
     checkpoint_seq: int  # 0: no checkpoint was there
     replayed_events: int
@@ -39,20 +41,32 @@ class RecoveryReport:
     torn: TornTail | None = None  # what a crash left unfinished; cut off, and kept in quarantine/
     damaged_checkpoints: tuple[DamagedFile, ...] = ()
     missing: tuple[tuple[int, int], ...] = ()  # sequences that only the checkpoint covers
+    replaced: tuple[ReplacedSegment, ...] = ()  # damaged or gone, and in the archive
+    clean_shutdown: bool = True  # the log was closed
+    quarantined: tuple[Path, ...] = ()  # what was taken out of the way, never deleted
+    leftovers: tuple[Path, ...] = ()  # what a crash left of finished work; removed, unless read_only
+    notes: tuple[str, ...] = ()  # for people
 
     @property
     def clean(self) -> bool:
-        """Whether nothing was damaged, torn or missing."""
-        return not (self.torn or self.damaged_checkpoints or self.missing)
+        """Whether nothing was damaged, torn or missing. A killed process leaves a store that is clean so."""
+        return not (self.torn or self.damaged_checkpoints or self.missing or self.replaced)
 
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """Where the log goes on."""
+    """What a store's files say, and where its log goes on; nothing was changed yet."""
 
     report: RecoveryReport
-    epoch: int  # the highest that wrote
+    manifest: Manifest
+    scan: LogScan
     head_hash: bytes
+    epoch: int  # the highest that was written
+    new_keys: tuple[NewKey, ...]  # names that the replayed batches brought
+
+    def log_end(self) -> tuple[int, bytes]:
+        """The last sequence, and the hash that the next segment continues."""
+        return self.report.last_seq, self.head_hash
 
 
 def recover(
@@ -60,39 +74,83 @@ def recover(
     paths: StorePaths,
     identity: LogIdentity,
     ledger: SignalLedger,
-    names: KeyNames,
     materializers: Mapping[str, Materializer],
     *,
-    read_only: bool,
+    read_only: bool = False,
+    absolute: bool = False,
 ) -> Recovered:
-    """Fill an empty ledger, the names and the materializers; repair the log's end unless ``read_only``.
+    """Fill an empty ledger and the materializers from the files of a store; no byte of those is changed.
 
-    Raises CorruptLog, MissingSegment, CorruptCheckpoint, FormatTooNew or StorageError with nothing changed on
-    disk but what repair and quarantine say.
+    ``absolute``: an unfinished end of the log is CorruptLog too. ``read_only`` makes what it reads
+    durable, since nobody will write it anew. Raises CorruptLog, MissingSegment, CorruptCheckpoint,
+    FormatTooNew, StorageError.
     """
-    quarantine = None if read_only else paths.quarantine
-    checkpoint, damaged = newest_good(fs, paths.checkpoints, identity.store_id, quarantine)
+    manifest = read_manifest(fs, paths.wal, identity)
+    checkpoint, damaged = newest_good(fs, paths.checkpoints, identity.store_id)
     seq = checkpoint.seq if checkpoint else 0
-    scan = scan_log(fs, paths.wal, identity, after_seq=seq)
-    torn = scan.torn
-    if scan.needs_repair and not read_only:
-        scan = repair_tail(fs, scan, paths.quarantine)
+    scan = scan_log(
+        fs, paths.wal, identity,
+        after_seq=seq, manifest=manifest, archived=archived(fs, paths, identity), sync=read_only,
+    )  # fmt: skip
+    if absolute and scan.torn is not None:
+        raise CorruptLog(
+            scan.torn.path, scan.torn.offset,
+            f'{scan.torn.reason}; recovery="absolute" takes no unfinished end: recovery="strict" cuts it off '
+            "and keeps a copy in quarantine/",
+        )  # fmt: skip
     if checkpoint:
+        _check_history(checkpoint, paths.checkpoints, scan)
         _restore(checkpoint, paths.checkpoints, ledger)
-    replayed = 0
     known, new = _restored(checkpoint, materializers)
     _feed_past(fs, paths, identity, seq, new)
-    for batch in _batches(fs, paths, identity, seq, scan.last_seq):
+    new_keys: list[NewKey] = []
+    replayed = 0
+    for _, batch in history(fs, paths, identity, seq, scan.last_seq):
         ledger.apply(batch)
-        names.adopt(batch.new_keys)
+        new_keys += batch.new_keys
         for materializer in (*known, *new):
             materializer.on_events(batch)
         replayed += len(batch)
-    last_seq = max(scan.last_seq, seq)
-    missing = scan.gaps + (((scan.last_seq + 1, seq),) if scan.last_seq < seq else ())
-    report = RecoveryReport(seq, replayed, last_seq, torn, tuple(damaged), missing)
+    report = RecoveryReport(
+        checkpoint_seq=seq,
+        replayed_events=replayed,
+        last_seq=max(scan.last_seq, seq),
+        torn=scan.torn,
+        damaged_checkpoints=tuple(damaged),
+        missing=scan.gaps + (((scan.last_seq + 1, seq),) if scan.last_seq < seq else ()),
+        replaced=scan.replaced,
+        clean_shutdown=manifest.clean,
+        leftovers=scan.leftovers,
+        notes=scan.notes,
+    )
     head_hash = scan.head_hash if scan.last_seq >= seq or checkpoint is None else checkpoint.log_hash
-    return Recovered(report, max(scan.epoch, checkpoint.epoch if checkpoint else 0), head_hash)
+    epoch = max(manifest.epoch, scan.epoch, checkpoint.epoch if checkpoint else 0)
+    return Recovered(report, manifest, scan, head_hash, epoch, tuple(new_keys))
+
+
+def replay_seen(
+    fs: FileSystem,
+    paths: StorePaths,
+    identity: LogIdentity,
+    seen: SeenEvents,
+    newest: int | None,
+    last_seq: int,
+) -> None:
+    """Let a window of deduplication remember the end of the log, or as much of it as is still there.
+
+    ``newest``: the time of the newest event of the store, in ns.
+    """
+    after = seen.begin_after(last_seq)
+    while after < last_seq:
+        try:
+            for first, batch in history(fs, paths, identity, after, last_seq):
+                seen.replay(first, batch)
+                after = first + len(batch) - 1
+            break
+        except MissingSegment as gap:  # only a checkpoint knows these events
+            after = max(after + 1, gap.last)
+    if newest is not None:
+        seen.advance_clock(newest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +168,11 @@ def save_checkpoint(
     paths: StorePaths,
     identity: LogIdentity,
     state: State,
-) -> Path:
-    """Write a checkpoint durably, then remove those that are older than the newest two."""
+) -> int:
+    """Write a checkpoint durably, then remove those that are older than the newest two.
+
+    Returns the sequence after which the log is needed, as needed_after does.
+    """
     path = write_checkpoint(
         fs,
         paths.checkpoints,
@@ -122,8 +183,15 @@ def save_checkpoint(
         meta=state.meta,
         sections=state.sections,
     )
-    remove_older(fs, paths.checkpoints, identity.store_id, verified=[path])
-    return path
+    return remove_older(fs, paths.checkpoints, identity.store_id, verified=[path]) or 0
+
+
+def needed_after(fs: FileSystem, paths: StorePaths, identity: LogIdentity) -> int:
+    """Return the sequence of the second newest checkpoint that verifies, 0 without: later events are needed.
+
+    Both are read from the device, since the log is given up on their word.
+    """
+    return remove_older(fs, paths.checkpoints, identity.store_id) or 0
 
 
 def copy_state(
@@ -134,6 +202,17 @@ def copy_state(
     sections: dict[str, Any] = {_LEDGER + name: array for name, array in arrays.items()}
     sections |= {_MATERIALIZER + name: it.checkpoint() for name, it in materializers.items()}
     return State(seq, log_hash, {"ledger": meta}, sections)
+
+
+def _check_history(checkpoint: Checkpoint, folder: Path, scan: LogScan) -> None:
+    """Raise CorruptCheckpoint if the log has other events up to the checkpoint's sequence."""
+    for end in (*(segment.link for segment in scan.segments), scan.tip):
+        if end.last_seq == checkpoint.seq and end.final_hash != checkpoint.log_hash:
+            raise CorruptCheckpoint(
+                folder, 0,
+                f"the checkpoint at {checkpoint.seq} is of another history than {end.name}: one of them is "
+                "from a copy of this store that went its own way",
+            )  # fmt: skip
 
 
 def _restore(checkpoint: Checkpoint, folder: Path, ledger: SignalLedger) -> None:
@@ -171,16 +250,19 @@ def _feed_past(
 ) -> None:
     """Give materializers that no checkpoint knows the log up to ``seq``; MissingSegment where it is gone."""
     if materializers:
-        for batch in _batches(fs, paths, identity, 0, seq):
+        for _, batch in history(fs, paths, identity, 0, seq):
             for materializer in materializers:
                 materializer.on_events(batch)
 
 
-def _batches(
+def history(
     fs: FileSystem, paths: StorePaths, identity: LogIdentity, after_seq: int, until_seq: int
-) -> Iterator[EventBatch]:
+) -> Iterator[tuple[int, EventBatch]]:
+    """Yield (first sequence, batch) of the events after one sequence, to another that is there."""
     if until_seq > after_seq:
-        for _, batch in read_batches(
-            fs, paths.wal, identity=identity, after_seq=after_seq, until_seq=until_seq
-        ):
-            yield batch
+        yield from read_history(fs, paths, identity=identity, after_seq=after_seq, until_seq=until_seq)
+
+
+def archived(fs: FileSystem, paths: StorePaths, identity: LogIdentity) -> Callable[[ListedSegment], bool]:
+    """Return what tells whether the archive has a segment of the log, whole."""
+    return lambda it: holds_segment(fs, paths.archive, identity, it.base_seq, it.last_seq, it.final_hash)

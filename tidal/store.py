@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,12 +10,15 @@ from typing import Final
 
 from blake3 import blake3
 
-from tidal.durable import FileSystem, read_file, replace_file
-from tidal.errors import CorruptStore, FormatTooNew, SchemaError
+from tidal.durable import TEMPORARY_SUFFIX, FileSystem, read_file, replace_file
+from tidal.errors import CorruptStore, FormatError, FormatTooNew, SchemaError, StorageError
+from tidal.format.manifest import MANIFEST_NAME
 from tidal.format.segment import STORE_ID_BYTES
-from tidal.schema import Schema, merge_schemas, schema_from_json, schema_to_json
+from tidal.schema import Schema, schema_from_json, schema_to_json
 
 STORE_FORMAT: Final = 1
+
+_MADE_BEFORE_THE_NAME = (MANIFEST_NAME, MANIFEST_NAME + TEMPORARY_SUFFIX)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +79,11 @@ class StorePaths:
         return self.base / "schema.json"
 
     @property
+    def origin(self) -> Path:
+        """What a store was made from, where it was made by salvage() or rebuild(): their report."""
+        return self.base / "origin.json"
+
+    @property
     def lock(self) -> Path:
         return self.base / "LOCK"
 
@@ -98,8 +107,8 @@ def store_exists(fs: FileSystem, paths: StorePaths) -> bool:
     """Return whether the folder is a store; CorruptStore if it holds a store's files but not its identity."""
     if fs.exists(paths.identity):
         return True
-    for folder in (paths.wal, paths.checkpoints):
-        if found := fs.list_dir(folder):
+    for folder in (paths.wal, paths.checkpoints, paths.archive):
+        if found := [name for name in fs.list_dir(folder) if name not in _MADE_BEFORE_THE_NAME]:
             raise CorruptStore(
                 paths.identity, 0, f"missing, but {folder / found[0]} is there; restore it from a backup"
             )
@@ -112,33 +121,47 @@ def prepare_store(fs: FileSystem, paths: StorePaths, schema: Schema) -> None:
         fs.make_dir(folder)
     fs.sync_dir(paths.base)
     fs.sync_dir(paths.base.parent)
-    replace_file(fs, paths.schema, [schema_to_json(schema)])
+    save_schema(fs, paths, schema)
 
 
 def name_store(fs: FileSystem, paths: StorePaths, store_id: bytes) -> None:
     """Write the identity, which makes the prepared folder a store."""
+    replace_file(fs, paths.identity, [encode_identity(store_id)])
+
+
+def encode_identity(store_id: bytes) -> bytes:
+    """Return the bytes of store.json."""
     body = {"format": STORE_FORMAT, "store_id": store_id.hex()}
-    replace_file(
-        fs, paths.identity, [json.dumps({**body, "blake3": _digest(body)}, indent=2).encode() + b"\n"]
-    )
+    return json.dumps({**body, "blake3": _digest(body)}, indent=2).encode() + b"\n"
+
+
+def decode_identity(data: bytes) -> bytes:
+    """Return the store id in the bytes of store.json; FormatError for what is none, or FormatTooNew."""
+    try:
+        body = json.loads(data)
+        if body.pop("blake3") != _digest(body):
+            raise ValueError("its hash does not match")
+        # Only now: a damaged number must not be taken for a newer format.
+        if type(body["format"]) is not int or body["format"] < STORE_FORMAT:
+            raise ValueError(f"format is {body['format']!r}")
+        if body["format"] > STORE_FORMAT:
+            raise FormatTooNew(f"format {body['format']}; this tidal reads {STORE_FORMAT}: upgrade it")
+        store_id = bytes.fromhex(body["store_id"])
+        if len(store_id) != STORE_ID_BYTES:
+            raise ValueError(f"a store id of {len(store_id)} bytes")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise FormatError(f"not a store's identity: {error}") from error
+    return store_id
 
 
 def load_store(fs: FileSystem, paths: StorePaths) -> StoreIdentity:
     """Return what the identity and schema files say. Raises CorruptStore or FormatTooNew; changes nothing."""
     try:
-        body = json.loads(read_file(fs, paths.identity))
-        digest = body.pop("blake3")
-        if body["format"] > STORE_FORMAT:
-            raise FormatTooNew(
-                f"{paths.identity} has format {body['format']}; this tidal reads {STORE_FORMAT}"
-            )
-        store_id = bytes.fromhex(body["store_id"])
-        if digest != _digest(body) or len(store_id) != STORE_ID_BYTES:
-            raise ValueError("its hash does not match")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CorruptStore(
-            paths.identity, 0, f"not a store's identity: {error}; restore it from a backup"
-        ) from error
+        store_id = decode_identity(read_file(fs, paths.identity))
+    except FormatTooNew as error:
+        raise FormatTooNew(f"{paths.identity}: {error}") from None
+    except FormatError as error:
+        raise CorruptStore(paths.identity, 0, f"{error}; restore it from a backup") from error
     if not fs.exists(paths.schema):
         raise CorruptStore(paths.schema, 0, "missing; restore it from a backup")
     try:
@@ -148,15 +171,39 @@ def load_store(fs: FileSystem, paths: StorePaths) -> StoreIdentity:
     return StoreIdentity(store_id, schema)
 
 
-def evolve_schema(fs: FileSystem, paths: StorePaths, store: StoreIdentity, given: Schema) -> StoreIdentity:
-    """Return the store with the given schema's new types added and saved; SchemaMismatch for any other
-    change.
-    """
-    merged = merge_schemas(store.schema, given)
-    if merged != store.schema:
-        replace_file(fs, paths.schema, [schema_to_json(merged)])
-    return StoreIdentity(store.store_id, merged)
+def save_schema(fs: FileSystem, paths: StorePaths, schema: Schema) -> None:
+    """Replace the schema file, durably."""
+    replace_file(fs, paths.schema, [schema_to_json(schema)])
 
 
 def _digest(body: dict[str, object]) -> str:
     return blake3(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+DISK_USAGE: Final = ("log", "archive", "checkpoints", "entities", "quarantine", "total")
+
+
+def disk_usage(fs: FileSystem, paths: StorePaths) -> dict[str, int]:
+    """Return the bytes of the files of each kind in DISK_USAGE; other processes may change them meanwhile."""
+    folders = {
+        "log": paths.wal, "archive": paths.archive, "checkpoints": paths.checkpoints,
+        "quarantine": paths.quarantine,
+    }  # fmt: skip
+    usage = {
+        kind: sum(_size(fs, folder / name) for name in fs.list_dir(folder))
+        for kind, folder in folders.items()
+    }
+    entities = paths.entities.name  # and what SQLite keeps beside it
+    names = (name for name in fs.list_dir(paths.base) if name.startswith(entities))
+    usage["entities"] = sum(_size(fs, paths.base / name) for name in names)
+    usage["total"] = sum(usage.values())
+    return {kind: usage[kind] for kind in DISK_USAGE}
+
+
+def _size(fs: FileSystem, path: Path) -> int:
+    try:
+        return fs.size(path)
+    except StorageError as error:
+        if error.errno != errno.ENOENT:
+            raise
+        return 0  # removed between the two looks

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tidal.schema import EventBatch
+from tidal.schema import EventBatch, IdColumn, NewKey
 from tidal.schema.events import TIME_MAX_NS, TIME_MIN_NS
 
 
@@ -15,3 +15,19 @@ def test_the_length_of_a_batch_is_its_number_of_events() -> None:
 def test_the_distance_of_any_two_times_fits_an_int64() -> None:
     span = TIME_MAX_NS - TIME_MIN_NS
     assert span <= np.iinfo(np.int64).max
+
+
+def test_chosen_events_come_without_new_keys() -> None:
+    batch = EventBatch(
+        np.array([1, 2, 3], np.uint64), np.array([0, 1, 0], np.uint8), np.ones(3, np.float32), np.arange(3),
+        user_id=IdColumn(np.array([7, 8, 9], np.uint64), np.array([True, False, True])),
+        event_id=IdColumn(np.array([4, 5, 6], np.uint64)), new_keys=(NewKey("item", 1, "a"),),
+    )  # fmt: skip
+    chosen = batch.where(np.array([False, True, True]))
+    assert (chosen.entity_id.tolist(), chosen.type_id.tolist()) == ([2, 3], [1, 0])
+    assert (chosen.weight.tolist(), chosen.timestamp.tolist()) == ([1.0, 1.0], [1, 2])
+    assert chosen.user_id is not None and chosen.user_id.valid is not None
+    assert (chosen.user_id.values.tolist(), chosen.user_id.valid.tolist()) == ([8, 9], [False, True])
+    assert chosen.event_id is not None and chosen.event_id.valid is None
+    assert chosen.event_id.values.tolist() == [5, 6]
+    assert (chosen.session_id, chosen.new_keys, len(chosen)) == (None, (), 2)

@@ -78,6 +78,10 @@ def _open(source: Any) -> Stream:
 def _find(stream: Stream, columns: Mapping[str, str] | None, fixed: Mapping[str, Column]) -> dict[str, int]:
     """Return the position in the table of each column of an event that it has."""
     there = [name for name in stream.names if not name.startswith(_PANDAS_INDEX)]
+    if columns is not None and not isinstance(columns, Mapping):
+        raise InvalidEvent(
+            f'columns={columns!r} is not a mapping; write columns={{"entity_id": "name in the table"}}'
+        )
     renamed = dict(columns or {})
     for name, given in renamed.items():
         if name not in COLUMNS:

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import numpy as np
-
 from tidal.errors import InvalidEvent
 from tidal.ingest.keys import ResolveKeys
 from tidal.ingest.scalars import TimeRange, Unfit, id_of, key_of, not_signed, time_of, weight_of
-from tidal.schema.events import ID_MAX, TIME_MIN_NS, EventBatch, IdColumn, NewKey
+from tidal.schema.events import ID_MAX, TIME_MIN_NS, EventBatch, EventRow, NewKey, batch_of_rows
 from tidal.schema.spec import Schema, SignalType
 
 _T = TypeVar("_T")
@@ -60,23 +58,15 @@ def prepare_one(
     return signal_type, entity_id, weight, timestamp, user_id, session_id, event_id, new
 
 
+def row_of(event: OneEvent) -> EventRow:
+    """Return one event as a row of a batch; its new names are not in it."""
+    signal_type, entity_id, weight, timestamp, user_id, session_id, event_id, _ = event
+    return entity_id, signal_type.type_id, weight, timestamp, user_id, session_id, event_id
+
+
 def batch_of(event: OneEvent) -> EventBatch:
     """Return one event as a batch."""
-    signal_type, entity_id, weight, timestamp, user_id, session_id, event_id, new = event
-
-    def column(value: int | None) -> IdColumn | None:
-        return None if value is None else IdColumn(np.array([value], np.uint64))
-
-    return EventBatch(
-        entity_id=np.array([entity_id], np.uint64),
-        type_id=np.array([signal_type.type_id], np.uint8),
-        weight=np.array([weight], np.float32),
-        timestamp=np.array([timestamp], np.int64),
-        user_id=column(user_id),
-        session_id=column(session_id),
-        event_id=column(event_id),
-        new_keys=new,
-    )
+    return batch_of_rows((row_of(event),), event[-1])
 
 
 def _id(

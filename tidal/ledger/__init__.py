@@ -1,6 +1,6 @@
 """Live state: one table per signal type, and the ledger over them."""
 
-from tidal.ledger.ledger import SHARDS_DEFAULT, SignalLedger
+from tidal.ledger.ledger import SHARDS_DEFAULT, SHARDS_MAX, SignalLedger
 from tidal.ledger.table import Ranking
 
-__all__ = ["SHARDS_DEFAULT", "Ranking", "SignalLedger"]
+__all__ = ["SHARDS_DEFAULT", "SHARDS_MAX", "Ranking", "SignalLedger"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Mapping
 from numbers import Real
 from typing import Any
@@ -12,15 +11,16 @@ import numpy as np
 from blake3 import blake3
 from numpy.typing import NDArray
 
-from tidal.errors import SchemaError
+from tidal.errors import InvalidOption, SchemaError
 from tidal.ledger.saved import ARRAYS, SavedShard
-from tidal.ledger.table import Ranking, Table, rank_best
+from tidal.ledger.table import Ranking, Table, checked_k, rank_best
 from tidal.schema.durations import Duration
 from tidal.schema.events import EventBatch
 from tidal.schema.measures import measures_of, parse_measure, parse_qualified
-from tidal.schema.spec import WINDOW_SECONDS, Schema
+from tidal.schema.spec import ALL, WINDOW_SECONDS, Schema
 
 SHARDS_DEFAULT = 4
+SHARDS_MAX = 256
 
 
 class SignalLedger:
@@ -149,8 +149,7 @@ class SignalLedger:
 
         ``weights``: measure -> weight, such as ``{"view.velocity.1h": 1.0, "like.score": 3.0}``.
         """
-        if k is not None and operator.index(k) < 0:
-            raise ValueError(f"k is {k}; it must not be negative")
+        k = None if k is None else checked_k(k)
         total = np.zeros(len(ids))
         for name, weight in weights.items():
             measure = parse_qualified(self.schema, name)
@@ -164,6 +163,18 @@ class SignalLedger:
     def newest(self) -> int | None:
         """Return the newest event time of all types in ns; None before the first event."""
         return max((t.clock for t in self._tables.values() if t.clock is not None), default=None)
+
+    def entity_count(self) -> int:
+        """Return the entities of all types together; one counts for each type that it has events of."""
+        return sum(map(len, self._tables.values()))
+
+    def count_new(self, batch: EventBatch) -> int:
+        """Return how many entities the events of a batch would add to entity_count(). O(n log n)."""
+        new = 0
+        for type_id in np.unique(batch.type_id):
+            ids = np.unique(batch.entity_id[batch.type_id == type_id])
+            new += int((self._by_id[int(type_id)].counts(ids, ALL, 0, False) == 0).sum())
+        return new
 
     def stats(self) -> dict[str, dict[str, int]]:
         """Return plain counters by signal type: entities, events, late, saturated, bytes by part."""
@@ -211,5 +222,5 @@ class SignalLedger:
 
 def _finite(name: str, weight: object) -> float:
     if not isinstance(weight, Real) or not math.isfinite(weight):
-        raise ValueError(f"the weight of {name!r} is {weight!r}; write a finite number")
+        raise InvalidOption(f"the weight of {name!r} is {weight!r}; write a finite number")
     return float(weight)

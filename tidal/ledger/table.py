@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import operator
 import threading
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, SupportsIndex
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tidal._ext.shard import Shard
 from tidal._ext.shards import ShardSet
+from tidal.errors import InvalidOption
 from tidal.ledger.saved import SavedShard, reshard
 from tidal.schema.measures import COUNT, SCORE, Measure
 from tidal.schema.spec import ALL, WINDOW_SECONDS, SignalType
@@ -83,7 +84,7 @@ class Table:
 
     def top(self, k: int, measure: Measure, at: int, now: bool) -> Ranking:
         """Return the k best entities by a measure. Counts and velocities of zero are left out. O(n)."""
-        k = min(operator.index(k), len(self))
+        k = min(checked_k(k), len(self))
         if measure.what == SCORE:
             parts = [shard.top_scores(k, measure.position, at) for shard in self.shards]
         else:
@@ -124,6 +125,17 @@ class Table:
 
     def _not_before_clock(self, at: int) -> int:
         return at if self.clock is None or at > self.clock else self.clock
+
+
+def checked_k(k: SupportsIndex) -> int:
+    """Return how many are asked for; InvalidOption for what is no number of things."""
+    try:
+        number = operator.index(k)
+    except TypeError:
+        raise InvalidOption(f"k is {k!r}; it must be an integer") from None
+    if number < 0:
+        raise InvalidOption(f"k is {number}; it must not be negative")
+    return number
 
 
 def rank_best(ids: NDArray[np.uint64], values: NDArray[np.float64], k: int | None) -> Ranking:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -64,8 +65,49 @@ class EventBatch:
             self.new_keys if start == 0 else (),
         )
 
+    def where(self, chosen: NDArray[np.bool_]) -> EventBatch:
+        """Return a copy of the chosen events, without new keys: which of them are still used is not known
+        here.
+        """
+        return EventBatch(
+            self.entity_id[chosen],
+            self.type_id[chosen],
+            self.weight[chosen],
+            self.timestamp[chosen],
+            _id_rows(self.user_id, chosen),
+            _id_rows(self.session_id, chosen),
+            _id_rows(self.event_id, chosen),
+        )
 
-def _id_rows(column: IdColumn | None, rows: slice) -> IdColumn | None:
+
+# entity id, type id, weight (a float32 value), time in ns, user, session, event id
+EventRow = tuple[int, int, float, int, int | None, int | None, int | None]
+
+
+def batch_of_rows(rows: Sequence[EventRow], new_keys: tuple[NewKey, ...] = ()) -> EventBatch:
+    """Return one or more events as a batch."""
+    entity, type_id, weight, timestamp, user, session, event = zip(*rows, strict=True)
+    return EventBatch(
+        np.array(entity, np.uint64),
+        np.array(type_id, np.uint8),
+        np.array(weight, np.float32),
+        np.array(timestamp, np.int64),
+        _column(user),
+        _column(session),
+        _column(event),
+        new_keys,
+    )
+
+
+def _column(values: tuple[int | None, ...]) -> IdColumn | None:
+    known = [value is not None for value in values]
+    if not any(known):
+        return None
+    valid = None if all(known) else np.array(known, np.bool_)
+    return IdColumn(np.array([value or 0 for value in values], np.uint64), valid)
+
+
+def _id_rows(column: IdColumn | None, rows: slice | NDArray[np.bool_]) -> IdColumn | None:
     if column is None:
         return None
     return IdColumn(column.values[rows], None if column.valid is None else column.valid[rows])

@@ -53,10 +53,16 @@ def schema_from_json(data: bytes) -> Schema:
         raise SchemaError(f"saved schema: {len(data)} bytes, at most {SCHEMA_BYTES_MAX} are read")
     try:
         document = json.loads(data)
-    except (ValueError, RecursionError) as error:
+        if not isinstance(document, dict):
+            raise SchemaError("saved schema: not a JSON object")
+        # The hash keeps its place in every later format, so a damaged number is never taken for a newer one.
+        saved = document.pop("blake3", None)
+        if saved != (computed := _digest(document)):
+            raise SchemaError(f"saved schema: blake3 is {saved!r}, the content gives {computed!r}")
+    except SchemaError:
+        raise
+    except (ValueError, RecursionError) as error:  # what can just be read may be too deep to be written
         raise SchemaError(f"saved schema: not JSON: {error}") from None
-    if not isinstance(document, dict):
-        raise SchemaError("saved schema: not a JSON object")
     version = document.get("format")
     if type(version) is not int or version < 1:
         raise SchemaError(f"saved schema: format is {version!r}, expected {SCHEMA_FORMAT}")
@@ -64,9 +70,6 @@ def schema_from_json(data: bytes) -> Schema:
         raise FormatTooNew(
             f"saved schema: format {version}, this tidal reads up to {SCHEMA_FORMAT}; install a newer tidal"
         )
-    saved = document.pop("blake3", None)
-    if saved != (computed := _digest(document)):
-        raise SchemaError(f"saved schema: blake3 is {saved!r}, the content gives {computed!r}")
     if document.keys() != {"format", "signals"} or not isinstance(document["signals"], list):
         raise SchemaError(f"saved schema: fields {sorted(document)}, expected format and a list of signals")
     signals: list[SignalType] = []

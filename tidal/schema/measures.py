@@ -24,7 +24,7 @@ def parse_measure(signal: SignalType, name: str) -> Measure:
     """Return the measure of a signal type that is called name: "score", "score.30d", "count.1h",
     "velocity.24h".
     """
-    what, _, rest = name.partition(".")
+    what, _, rest = name.partition(".") if isinstance(name, str) else ("", "", "")
     if what == SCORE:
         return Measure(signal, SCORE, position=signal.half_life_position(rest or None))
     if what in (COUNT, VELOCITY) and rest:
@@ -37,6 +37,8 @@ def parse_measure(signal: SignalType, name: str) -> Measure:
 
 def parse_qualified(schema: Schema, name: str) -> Measure:
     """Return the measure that is called name with its signal type in front: "view.velocity.1h"."""
+    if not isinstance(name, str):
+        raise UnknownMeasure(f'{name!r} is not a measure; name one as "view.score" or "view.count.1h"')
     signal, _, rest = name.partition(".")
     return parse_measure(schema.signal(signal), rest)
 

@@ -53,6 +53,7 @@ _U32 = struct.Struct(">I")
 _SIDE_FILES = ("-wal", "-journal")  # where SQLite keeps what is committed but not in the file yet
 _SIDE_HEAD_BYTES = 32
 _COPY_ATTEMPTS = 5
+_PROBLEMS_MAX = 100  # that SQLite's check lists before it stops
 
 
 class SqliteEngine:
@@ -127,12 +128,50 @@ class SqliteEngine:
 
     def verify(self) -> int:
         """Return the number of rows once SQLite's own check and every row's CRC-32 have passed."""
+        for problem in self.problems():
+            raise CorruptStore(self._path, 0, problem)
+        return sum(1 for keyspace in KEYSPACES.values() for _ in self.scan(keyspace))
+
+    def problems(self) -> Iterator[str]:
+        """Yield in words all that SQLite's own check and the CRC-32 of every row find wrong."""
         with self._lock, self._typed():
             self._check_open()
-            report = [text for (text,) in self._connection.execute("PRAGMA integrity_check(10)")]
+            report = [text for (text,) in self._connection.execute(f"PRAGMA integrity_check({_PROBLEMS_MAX})")]
         if report != [b"ok"]:
-            raise CorruptStore(self._path, 0, b"; ".join(report).decode(errors="replace"))
-        return sum(1 for keyspace in KEYSPACES.values() for _ in self.scan(keyspace))
+            yield from (text.decode(errors="replace") for text in report)
+        for keyspace in KEYSPACES.values():
+            for row in self.survey(keyspace):
+                if isinstance(row, CorruptStore):
+                    yield row.reason
+
+    def survey(self, keyspace: str) -> Iterator[tuple[bytes, bytes] | CorruptStore]:
+        """Yield every (key, value) of a keyspace, and in place of each row that is damaged what is wrong.
+
+        Where SQLite itself cannot go on it is asked for the rows from the other end, so that a damaged page
+        costs what is on it.
+        """
+        check_keyspace(keyspace)
+        last = b""
+        try:
+            for key, row in self._survey(keyspace, "key >= ? ORDER BY key", b""):
+                last = key
+                yield row
+        except CorruptStore as error:
+            yield error
+            with contextlib.suppress(CorruptStore):  # it was said once
+                for _, row in self._survey(keyspace, "key > ? ORDER BY key DESC", last):
+                    yield row
+
+    def _survey(
+        self, keyspace: str, where: str, bound: bytes
+    ) -> Iterator[tuple[bytes, tuple[bytes, bytes] | CorruptStore]]:
+        with self._typed():
+            query = f"SELECT key, value, crc FROM {keyspace} WHERE {where}"
+            for key, value, crc in self._connection.execute(query, (bound,)):
+                try:
+                    yield key, (key, self._checked(keyspace, key, value, crc))
+                except CorruptStore as error:
+                    yield key, error
 
     def close(self) -> None:
         with self._lock:

@@ -1,0 +1,178 @@
+"""The arguments of open(): checked, and given defaults."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final, Literal
+
+import numpy as np
+
+from tidal.archive.retention import FOREVER, Retain, parse_retain
+from tidal.db import Settings, TidalDb
+from tidal.dedup import KEY_BYTES, Dedup, SeenEvents, parse_dedup
+from tidal.durable import FileSystem, OsFileSystem
+from tidal.entities import KeyNames
+from tidal.errors import InvalidOption, ReadOnly, SchemaError
+from tidal.ledger import SHARDS_DEFAULT, SHARDS_MAX, SignalLedger
+from tidal.limits import Limits
+from tidal.log import MemoryLog
+from tidal.materializer import Materializer
+from tidal.opening.options import Recovery, StoreOptions, Wiring
+from tidal.opening.stored import open_store
+from tidal.schema import Duration, Schema, SchemaBuilder, parse_duration
+from tidal.storage import MemoryEngine, StorageEngine
+from tidal.store import StorePaths
+from tidal.wal import SyncPolicy, parse_sync
+
+Clock = Literal["system", "event"] | Callable[[], int]
+
+CHECKPOINT_BYTES_DEFAULT: Final = 64 << 20
+
+
+def open(
+    path: str | os.PathLike[str] | None = None,
+    *,
+    schema: Schema | None = None,
+    sync: str | SyncPolicy = "group",
+    clock: Clock = "system",
+    max_future_skew: Duration | None = "10m",
+    shards: int = SHARDS_DEFAULT,
+    materializers: Mapping[str, Materializer] | None = None,
+    checkpoint_bytes: int | None = CHECKPOINT_BYTES_DEFAULT,
+    dedup: str | Dedup | None = None,
+    limits: Limits | None = None,
+    archive: bool = True,
+    retain: Retain = FOREVER,
+    read_only: bool = False,
+    recovery: Recovery = "strict",
+    file_system: FileSystem | None = None,
+) -> TidalDb:
+    """Return a database: durable in the folder ``path``, or in memory without one.
+
+    - ``schema``: needed for a new store and in memory. An existing store knows its schema; a given one may
+      add signal types, and is refused (SchemaMismatch) for any other difference.
+    - ``sync``: when an event is acknowledged: ``"group"`` (synced to disk, the default), ``"always"``,
+      ``"interval:50ms"``, ``"os"``, ``"buffered:5ms"``; see tidal.SyncPolicy for what each may lose.
+    - ``clock``: what "now" is: ``"system"`` the wall clock, ``"event"`` the newest event time (for history),
+      or a function returning ns since the epoch.
+    - ``max_future_skew``: how far an event may lie ahead of the wall clock; None: any distance.
+    - ``shards``: parts of each signal type's state that threads may change at once.
+    - ``materializers``: further state derived from the log, by name; see tidal.Materializer.
+    - ``checkpoint_bytes``: log written between two checkpoints; None: only by ``checkpoint()`` and at close.
+    - ``dedup``: drop and count duplicates: ``"event_id"``, ``"content"`` or a tidal.Dedup, which says how.
+    - ``limits``: what the database may take before calls raise LimitExceeded; a tidal.Limits.
+    - ``archive``: after each checkpoint that was due, move what the log needs no longer to the archive.
+    - ``retain``: how much of the archive is kept: ``"forever"``, an age (``"90d"``) or a size (``"10GiB"``).
+    - ``read_only``: see what the log holds now; no byte is changed, no lock taken, writes raise ReadOnly, and
+      ``refresh()`` takes in what another process has written since.
+    - ``recovery``: ``"strict"`` cuts off what a crash left unfinished at the log's end (``db.recovery`` says
+      what, ``quarantine/`` keeps it); ``"absolute"`` refuses that too, as CorruptLog.
+    - ``file_system``: what all files are reached through; the machine's own by default.
+
+    On a full disk a store is opened too, and can be read: ``db.recovery.notes`` says so, and each write tries
+    again to make it ready, raising NoSpace until there is space. Nothing else is changed before all that is
+    needed was found good.
+
+    Raises StoreLocked, StoreMissing, CorruptLog, CorruptCheckpoint, CorruptStore, MissingSegment,
+    FormatTooNew, SchemaError, StorageError; in each case the store is as it was.
+
+    >>> import tidal
+    >>> schema = tidal.SchemaBuilder().signal("view", half_life="7d", windows=("1h",)).build()
+    >>> with tidal.open(schema=schema) as db:
+    ...     db.signal("view", 42)
+    ...     db.count("view", 42, "1h")
+    1
+    1
+    """
+    _check_schema(schema)
+    settings = Settings(
+        wall_clock=_wall_clock(clock),
+        event_clock=clock == "event",
+        max_future_skew_ns=None if max_future_skew is None else parse_duration(max_future_skew),
+        checkpoint_bytes=_checked_bytes(checkpoint_bytes),
+        materializers=_checked_materializers(materializers),
+        dedup=parse_dedup(dedup),
+        limits=_checked_limits(limits),
+        archive=bool(archive),
+        retention=parse_retain(retain),
+    )
+    if type(shards) is not int or not 1 <= shards <= SHARDS_MAX:
+        raise InvalidOption(f"shards={shards!r}: choose an integer from 1 to {SHARDS_MAX}")
+    if path is None:
+        if schema is None:
+            raise SchemaError("a database in memory needs schema=; build one with tidal.SchemaBuilder()")
+        if read_only:
+            raise ReadOnly("a database in memory that only reads could never hold anything; give a path")
+        engine: StorageEngine = MemoryEngine()
+        ledger = SignalLedger(schema, shards=shards)
+        seen = None if settings.dedup is None else SeenEvents(settings.dedup, secrets.token_bytes(KEY_BYTES))
+        return TidalDb(schema, ledger, MemoryLog(), engine, KeyNames(engine), settings, seen=seen)
+    return open_store(
+        StorePaths(_checked_path(path)),
+        StoreOptions(schema, _checked_sync(sync), shards, read_only, _checked_recovery(recovery)),
+        settings,
+        Wiring(file_system or OsFileSystem(any_owner=read_only)),
+    )
+
+
+def _checked_path(path: object) -> Path:
+    """Return the folder, symbolic links on the way to it followed: within a store there are none."""
+    if not isinstance(path, str | os.PathLike) or not (text := os.fspath(path)) or not isinstance(text, str):
+        raise InvalidOption(f"path={path!r}: give the folder of a store as text or Path; None for memory")
+    if "\0" in text:
+        raise InvalidOption(f"path={path!r}: a path has no NUL")
+    return Path(text).resolve()
+
+
+def _checked_sync(sync: object) -> SyncPolicy:
+    if not isinstance(sync, str | SyncPolicy):
+        raise InvalidOption(
+            f'sync={sync!r}: choose "group", "always", "interval:50ms", "os" or "buffered:5ms"'
+        )
+    return parse_sync(sync)
+
+
+def _checked_recovery(recovery: object) -> Recovery:
+    if recovery not in ("strict", "absolute"):
+        raise InvalidOption(f'recovery={recovery!r}: choose "strict" or "absolute"')
+    return recovery
+
+
+def _check_schema(schema: object) -> None:
+    if schema is not None and not isinstance(schema, Schema):
+        hint = "; finish it with .build()" if isinstance(schema, SchemaBuilder) else ""
+        raise SchemaError(f"schema= is a {type(schema).__name__}, not a tidal.Schema{hint}")
+
+
+def _checked_materializers(materializers: object) -> dict[str, Materializer]:
+    if materializers is not None and not isinstance(materializers, Mapping):
+        raise InvalidOption(f"materializers={materializers!r}: give each a name, as {{name: materializer}}")
+    return dict(materializers or {})
+
+
+def _checked_bytes(checkpoint_bytes: int | None) -> int | None:
+    if checkpoint_bytes is not None and type(checkpoint_bytes) is not int:
+        raise InvalidOption(f"checkpoint_bytes={checkpoint_bytes!r}: choose an integer, or None")
+    return checkpoint_bytes
+
+
+def _checked_limits(limits: object) -> Limits:
+    if limits is None:
+        return Limits()
+    if not isinstance(limits, Limits):
+        raise InvalidOption(f"limits={limits!r}: build them with tidal.Limits(...)")
+    return limits
+
+
+def _wall_clock(clock: Clock) -> Callable[[], int]:
+    if callable(clock):
+        if not isinstance(now := clock(), int | np.integer):  # time.time() counts seconds, as a float
+            raise InvalidOption(f"the clock returned {now!r}; it must return ns since the epoch as an int")
+        return clock
+    if clock not in ("system", "event"):
+        raise InvalidOption(f'clock={clock!r} is not known; use "system", "event" or a function returning ns')
+    return time.time_ns

@@ -1,0 +1,67 @@
+"""A store's files read into live state; no byte of them is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tidal.db import Settings
+from tidal.dedup import SeenEvents
+from tidal.durable import FileSystem
+from tidal.format.segment import LogIdentity
+from tidal.ledger import SignalLedger
+from tidal.materializer import Materializer
+from tidal.opening.options import StoreOptions
+from tidal.recovery import Recovered, recover, replay_seen
+from tidal.schema import Schema, merge_schemas
+from tidal.store import StoreIdentity, StorePaths, load_store
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A store's state, and what was found on the way."""
+
+    store: StoreIdentity
+    schema: Schema  # with the types that the caller adds
+    ledger: SignalLedger
+    found: Recovered
+
+    @property
+    def grown(self) -> Schema | None:
+        """The schema that is to be saved, if it is not the saved one."""
+        return None if self.schema == self.store.schema else self.schema
+
+    @property
+    def identity(self) -> LogIdentity:
+        """Whose log it is, in the epoch of the next writer."""
+        return LogIdentity(self.store.store_id, self.found.epoch + 1)
+
+
+def load(
+    fs: FileSystem, paths: StorePaths, options: StoreOptions, materializers: Mapping[str, Materializer]
+) -> Loaded:
+    """Return the state of a store that is there. Errors as tidal.open()."""
+    store = load_store(fs, paths)
+    schema = store.schema if options.schema is None else merge_schemas(store.schema, options.schema)
+    if options.read_only:
+        schema = store.schema  # what the given one would add has no events yet
+    ledger = SignalLedger(schema, shards=options.shards)
+    found = recover(
+        fs,
+        paths,
+        LogIdentity(store.store_id, 0),
+        ledger,
+        materializers,
+        read_only=options.read_only,
+        absolute=options.recovery == "absolute",
+    )
+    return Loaded(store, schema, ledger, found)
+
+
+def load_seen(fs: FileSystem, paths: StorePaths, settings: Settings, loaded: Loaded) -> SeenEvents | None:
+    """Return what deduplication remembers of the log, if it is asked for."""
+    if settings.dedup is None:
+        return None
+    seen = SeenEvents(settings.dedup, loaded.store.store_id)
+    replay_seen(fs, paths, loaded.identity, seen, loaded.ledger.newest(), loaded.found.report.last_seq)
+    return seen

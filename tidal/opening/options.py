@@ -1,0 +1,60 @@
+"""What a store on disk is opened with: what the caller asked for, and what it is built on."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+from tidal.durable import FileSystem, OsFileSystem
+from tidal.format.segment import STORE_ID_BYTES
+from tidal.ledger import SHARDS_DEFAULT
+from tidal.schema import Schema
+from tidal.storage import SqliteEngine, StorageEngine
+from tidal.wal import SyncPolicy
+from tidal.wal.writer import SEGMENT_BYTES_DEFAULT
+
+Recovery = Literal["strict", "absolute"]
+
+
+class EngineOpener(Protocol):
+    """Opens the engine of the entities; with ``create`` it makes what is not there."""
+
+    def __call__(
+        self, fs: FileSystem, path: Path, *, create: bool = False, read_only: bool = False
+    ) -> StorageEngine: ...
+
+
+def open_sqlite(
+    fs: FileSystem, path: Path, *, create: bool = False, read_only: bool = False
+) -> StorageEngine:
+    """The engine of every store but those of tests that replace the file system."""
+    return SqliteEngine(path, create=create, read_only=read_only, fs=fs)
+
+
+def new_store_id() -> bytes:
+    """Sixteen random bytes."""
+    return secrets.token_bytes(STORE_ID_BYTES)
+
+
+@dataclass(frozen=True, slots=True)
+class StoreOptions:
+    """What open() was told about a store on disk."""
+
+    schema: Schema | None = None
+    sync: SyncPolicy = field(default_factory=SyncPolicy)
+    shards: int = SHARDS_DEFAULT
+    read_only: bool = False
+    recovery: Recovery = "strict"
+
+
+@dataclass(frozen=True, slots=True)
+class Wiring:
+    """What a store is built on. Tests put in others: of the engine too, as SQLite opens its own files."""
+
+    fs: FileSystem = field(default_factory=OsFileSystem)
+    engine: EngineOpener = open_sqlite
+    segment_bytes: int = SEGMENT_BYTES_DEFAULT
+    new_store_id: Callable[[], bytes] = new_store_id
