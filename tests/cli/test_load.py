@@ -45,6 +45,25 @@ def test_the_json_summary(tmp_path: Path, orders: Path, tidal_command: Command) 
     assert answer.json["named_as"] == {"entity_id": "key", "user_id": "id", "session_id": "key"}
 
 
+def test_a_second_load_of_the_same_rows_adds_nothing(
+    tmp_path: Path, orders: Path, tidal_command: Command
+) -> None:
+    load = ["load", orders, "--db", tmp_path / "s", *PURCHASE, *COLUMNS, "--dedup", "content"]
+    assert "4 events" in tidal_command(*load, *DECLARE).out
+    answer = tidal_command(*load)
+    assert "no events" in answer.out and "4 duplicates dropped" in answer.out
+
+
+def test_rows_with_an_event_id_that_was_there_are_dropped(tmp_path: Path, tidal_command: Command) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("sku,line\nlamp,17-1\nlamp,17-2\nlamp,17-1\nmug,\nmug,\n")
+    load = ["load", path, "--db", tmp_path / "s", *DECLARE, *PURCHASE, "--entity", "sku", "--format", "json"]
+    answer = tidal_command(*load, "--event-id", "line", "--dedup", "event_id")
+    assert (answer.json["events"], answer.json["duplicates"]) == (4, 1)
+    assert answer.json["named_as"] == {"entity_id": "key", "event_id": "key"}
+    assert "--dedup event_id needs --event-id" in tidal_command(*load, "--dedup", "event_id").err
+
+
 def test_bad_rows_go_to_the_side_file_in_order(tmp_path: Path, tidal_command: Command) -> None:
     path = tmp_path / "a.csv"
     path.write_text(

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from tidal.errors import SchemaError, UsageError
-from tidal.schema import Schema, SchemaBuilder, schema_from_json
+from tidal.schema import Schema, SchemaBuilder, SignalType, format_duration, schema_from_json
 
 _LISTS: Final = ("half_life", "windows")
 _FLAGS: Final = ("velocity", "signed")
+_YES_NO: Final = ("yes", "no")
 _OPTIONS: Final = (*_LISTS, *_FLAGS, "kind")
 EXAMPLE: Final = "purchase half_life=7d windows=1h,24h,7d velocity"
 
@@ -24,8 +25,7 @@ def schema_from_declarations(declarations: Sequence[str]) -> Schema:
     """
     builder = SchemaBuilder()
     for text in declarations:
-        name, *options = text.split() or [""]
-        _add(builder, {"name": name, **dict(_option(text, option) for option in options)}, "--declare")
+        _declare(builder, text)
     return builder.build()
 
 
@@ -48,6 +48,65 @@ def schema_from_file(path: Path) -> Schema:
             raise UsageError(f'--schema {path}: {signal!r} is not an object with a "name"')
         _add(builder, signal, f"--schema {path}")
     return builder.build()
+
+
+def changed_schema(
+    schema: Schema,
+    changes: Mapping[str, Sequence[str]],
+    *,
+    drop: Sequence[str] = (),
+    declare: Sequence[str] = (),
+) -> Schema:
+    """Return a schema with other options for some types, without those to drop, and with new ones.
+
+    ``changes`` has the values of the command line by option, each ``TYPE=VALUE``; "none" is an empty list.
+
+    >>> schema = schema_from_declarations(["view half_life=7d", "like"])
+    >>> changed_schema(schema, {"half_life": ["view=1d,3d"]}, drop=["like"]).signal("view").half_lives
+    (86400000000000, 259200000000000)
+    """
+    given = {signal.name: _options_of(signal) for signal in schema}
+    for name in drop:
+        schema.signal(name)
+        del given[name]
+    for option, values in changes.items():
+        for text in values:
+            name, separator, value = text.partition("=")
+            flag = f"--{option.replace('_', '-')}"
+            if not separator or not value or (option in _FLAGS and value not in _YES_NO):
+                what = "yes or no" if option in _FLAGS else "a list, or none"
+                raise UsageError(f"{flag} {text!r} is not TYPE=VALUE with {what}")
+            if name not in given:
+                schema.signal(name)
+                raise UsageError(f"{flag} {text!r}: the type is to be dropped")
+            given[name][option] = _value(option, value)
+    builder = SchemaBuilder()
+    for name, options in given.items():
+        _add(builder, {"name": name, **options}, "the changed schema")
+    for text in declare:
+        _declare(builder, text)
+    return builder.build()
+
+
+def _declare(builder: SchemaBuilder, text: str) -> None:
+    name, *options = text.split() or [""]
+    _add(builder, {"name": name, **dict(_option(text, option) for option in options)}, "--declare")
+
+
+def _options_of(signal: SignalType) -> dict[str, Any]:
+    return {
+        "kind": signal.kind,
+        "half_life": tuple(map(format_duration, signal.half_lives)),
+        "windows": signal.windows,
+        "velocity": signal.velocity,
+        "signed": signal.signed,
+    }
+
+
+def _value(option: str, text: str) -> Any:
+    if option in _FLAGS:
+        return text == _YES_NO[0]
+    return () if text == "none" else tuple(text.split(","))
 
 
 def _option(text: str, option: str) -> tuple[str, Any]:

@@ -33,6 +33,7 @@ _COLUMN_OPTIONS: Final = {
     "weight": "weight",
     "user_id": "user",
     "session_id": "session",
+    "event_id": "event_id",
     "signal": "signal_column",
 }
 
@@ -55,6 +56,7 @@ def add_parser(commands: Any) -> None:
     columns.add_argument("--weight", metavar="COL", help="how much it counts; 1 if left out")
     columns.add_argument("--user", metavar="COL", help="who did it")
     columns.add_argument("--session", metavar="COL", help="in which session, order or visit")
+    columns.add_argument("--event-id", metavar="COL", help="what each event is known by, for --dedup")
     signal = columns.add_mutually_exclusive_group(required=True)
     signal.add_argument("--signal", metavar="NAME", help="the signal type of every row")
     signal.add_argument("--signal-column", metavar="COL", help="the column that names each row's signal type")
@@ -75,7 +77,7 @@ def add_parser(commands: Any) -> None:
     values.add_argument(
         "--time-zone", metavar="ZONE", help="of times that name none, such as Europe/London; UTC"
     )
-    for name in ("entity", "user", "session"):
+    for name in ("entity", "user", "session", "event-id"):
         values.add_argument(
             f"--{name}-as",
             choices=NAMED_AS,
@@ -94,6 +96,11 @@ def add_parser(commands: Any) -> None:
     )
     schema.add_argument(
         "--schema", type=Path, metavar="FILE", help="the signal types of a new store, as JSON"
+    )
+    store.add_argument(
+        "--dedup",
+        choices=("event_id", "content"),
+        help="drop rows that are among the last million events: by --event-id, or equal in every field",
     )
     store.add_argument(
         "--skip-rows", type=int, default=0, metavar="N", help="go on after row N of an earlier load"
@@ -135,7 +142,7 @@ def run(args: argparse.Namespace, out: TextIO, err: TextIO) -> int:
     loaded = False
     try:
         with (
-            open_db(args.db, schema=schema) as db,
+            open_db(args.db, schema=schema, dedup=args.dedup) as db,
             RefusedFile(side_path, append=args.skip_rows > 0) as side,
             Progress(err, "rows", enabled=args.format == "text") as progress,
         ):
@@ -251,6 +258,8 @@ def _mapping(args: argparse.Namespace) -> ColumnMapping:
         raise UsageError(f"--delimiter {args.delimiter!r} is not one character")
     if args.skip_rows < 0:
         raise UsageError(f"--skip-rows {args.skip_rows} is negative")
+    if args.dedup == "event_id" and args.event_id is None:
+        raise UsageError("--dedup event_id needs --event-id, the column of the event ids")
     names = {}
     for text in args.signal_map:
         old, separator, new = text.partition("=")
@@ -267,7 +276,12 @@ def _mapping(args: argparse.Namespace) -> ColumnMapping:
         signal=args.signal,
         signal_names=names,
         time_format=TimeFormat(args.timestamp_format, time_zone(args.time_zone) if args.time_zone else UTC),
-        named_as={"entity_id": args.entity_as, "user_id": args.user_as, "session_id": args.session_as},
+        named_as={
+            "entity_id": args.entity_as,
+            "user_id": args.user_as,
+            "session_id": args.session_as,
+            "event_id": args.event_id_as,
+        },
     )
 
 

@@ -15,7 +15,7 @@ from tidal.cli.values import all_ids, parse_ids, parse_keys, parse_numbers
 from tidal.errors import UsageError
 
 NAMED_AS: Final = ("id", "key", "auto")
-_ID_FIELDS: Final = ("entity_id", "user_id", "session_id")
+_ID_FIELDS: Final = ("entity_id", "user_id", "session_id", "event_id")
 
 
 class Refused(NamedTuple):
@@ -33,8 +33,8 @@ class ColumnMapping:
     """``columns`` maps an event's fields (entity_id, timestamp, ...) to a file's columns.
 
     Without a signal column every row is of the type ``signal``. ``signal_names`` translates the values of the
-    signal column. ``named_as`` says for each of entity_id, user_id and session_id whether the column holds
-    ids, keys or whatever it looks like ("auto").
+    signal column. ``named_as`` says for each of entity_id, user_id, session_id and event_id whether the
+    column holds ids, keys or whatever it looks like ("auto").
     """
 
     columns: Mapping[str, str]

@@ -1,0 +1,240 @@
+"""Archive files: every block of each, also behind damage."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from blake3 import blake3
+
+from tidal.archive.marks import MARKS_BYTES_MAX, MARKS_FORMAT, MARKS_NAME, Marks
+from tidal.durable import TEMPORARY_SUFFIX, File, FileSystem, read_file
+from tidal.errors import CorruptionError, FormatError, FormatTooNew, SchemaError, StorageError
+from tidal.format.archive import (
+    ARCHIVE_HEADER,
+    BLOCK_ENTRY,
+    ArchiveHeader,
+    BlockEntry,
+    PlainHash,
+    archive_name,
+    check_directory,
+    decode_archive_header,
+    decode_block,
+    decode_entries,
+    header_hash,
+    parse_archive_name,
+)
+from tidal.format.archive_manifest import (
+    ARCHIVE_MANIFEST_NAME,
+    ArchivedFile,
+    ArchiveManifest,
+    decode_archive_manifest,
+)
+from tidal.format.document import bytes_of, decode_document
+from tidal.format.segment import STORE_ID_BYTES, LogIdentity
+from tidal.inspect.findings import Notebook
+from tidal.inspect.log import Advance
+from tidal.schema import EventBatch, Schema, schema_from_json
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveContents:
+    """What the head of an archive file says; ``problem`` is what is wrong with schema and directory."""
+
+    header: ArchiveHeader
+    schema: Schema | None
+    entries: tuple[BlockEntry, ...]  # those that can be believed
+    problem: str | None
+
+
+def read_archive_head(file: File) -> ArchiveContents:
+    """Return what is before the blocks of an archive file; FormatError or FormatTooNew for a bad header."""
+    header = decode_archive_header(file.read_at(0, ARCHIVE_HEADER.size), file.size())
+    data = file.read_at(ARCHIVE_HEADER.size, header.directory_end - ARCHIVE_HEADER.size)
+    directory = data[header.schema_bytes :]
+    try:
+        schema, problem = schema_from_json(data[: header.schema_bytes]), None
+    except (SchemaError, FormatTooNew) as error:
+        schema, problem = None, str(error)
+    try:
+        check_directory(header, data)
+        return ArchiveContents(header, schema, tuple(decode_entries(header, directory)), problem)
+    except FormatError as error:
+        return ArchiveContents(header, schema, _believable(header, directory), problem or str(error))
+
+
+def _believable(header: ArchiveHeader, directory: bytes) -> tuple[BlockEntry, ...]:
+    """The rows of a damaged directory that follow each other from its beginning, or back from its end.
+
+    Each holds the hash of its block, so a row that was changed cannot bring in other events.
+    """
+    rows = [BlockEntry(*row[:4], *row[5:]) for row in BLOCK_ENTRY.iter_unpack(directory)]
+    seq, offset, ahead = header.base_seq, header.directory_end, 0
+    for row in rows:
+        if (row.first_seq, row.offset) != (seq, offset):
+            break
+        seq, offset, ahead = row.last_seq + 1, row.offset + row.stored_bytes, ahead + 1
+    last, end, behind = header.last_seq, header.file_bytes, len(rows)
+    for row in reversed(rows[ahead:]):
+        if (row.last_seq, row.offset + row.stored_bytes) != (last, end):
+            break
+        last, end, behind = row.first_seq - 1, row.offset, behind - 1
+    return (*rows[:ahead], *rows[behind:])
+
+
+def read_blocks(
+    file: File, entries: tuple[BlockEntry, ...]
+) -> Iterator[tuple[BlockEntry, bytes, EventBatch | str]]:
+    """Yield each block: its entry, its bytes, and its events, or what is wrong with it."""
+    for entry in entries:
+        stored = file.read_at(entry.offset, entry.stored_bytes)
+        try:
+            yield entry, stored, decode_block(entry, stored)
+        except FormatError as error:
+            yield entry, stored, str(error)
+
+
+def check_archive_file(
+    fs: FileSystem, path: Path, store_id: bytes | None, book: Notebook, advance: Advance
+) -> ArchiveHeader | None:
+    """Note all that is wrong with an archive file; return its header, unless that is damaged too."""
+    try:
+        file = fs.open_read(path)
+        try:
+            size = file.size()
+            found = read_archive_head(file)
+            header = found.header
+            book.looked(path, "archive", size, header.events)
+            if found.problem is not None:
+                book.damage("archive-damaged", path, found.problem, offset=ARCHIVE_HEADER.size)
+            _check_blocks(file, found, book)
+        finally:
+            file.close()
+    except (FormatError, FormatTooNew, CorruptionError, StorageError) as error:
+        if fs.exists(path):  # else a writer at work retired it
+            book.failed(path, error, "archive-damaged")
+        return None
+    advance(size)
+    if store_id is not None and header.log.store_id != store_id:
+        book.damage("archive-misfit", path, f"it is of the store {header.log.store_id.hex()}", offset=0)
+    return header
+
+
+def _check_blocks(file: File, found: ArchiveContents, book: Notebook) -> None:
+    header, path = found.header, file.path
+    stored_hash, plain_hash, events = blake3(), PlainHash(), 0
+    before = len(book.findings)
+    for entry, stored, events_or_reason in read_blocks(file, found.entries):
+        stored_hash.update(stored)
+        if isinstance(events_or_reason, str):
+            seqs = (entry.first_seq, entry.last_seq)
+            book.damage("archive-damaged", path, events_or_reason, offset=entry.offset, seqs=seqs)
+        else:
+            plain_hash.add(events_or_reason)
+            events += entry.events
+    if events == header.events and len(book.findings) == before:
+        if stored_hash.digest() != header.stored_hash:
+            book.damage("archive-damaged", path, "the blocks do not match the hash of them all")
+        if plain_hash.digest() != header.plain_hash:
+            book.damage("archive-damaged", path, "the events do not match the hash of them all")
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveFacts:
+    """What an archive holds, for what is held against it."""
+
+    manifest: ArchiveManifest | None = None
+    headers: tuple[ArchiveHeader, ...] = ()  # of the files whose header is good, by sequence
+    unlisted: tuple[tuple[Path, ArchiveHeader], ...] = ()
+
+
+def check_archive(
+    fs: FileSystem, directory: Path, store_id: bytes | None, book: Notebook, advance: Advance
+) -> ArchiveFacts:
+    """Note all that is wrong with the archive in a folder; return what it holds."""
+    manifest = _check_manifest(fs, directory / ARCHIVE_MANIFEST_NAME, store_id, book)
+    owner = store_id or (manifest.store_id if manifest else None)
+    found: dict[int, tuple[Path, ArchiveHeader]] = {}
+    for name in fs.list_dir(directory):
+        path = directory / name
+        if parse_archive_name(name) is not None:
+            header = check_archive_file(fs, path, owner, book, advance)
+            if header is not None and name != archive_name(header.log, header.base_seq):
+                what = f"its header says that it begins at event {header.base_seq}; its name does not"
+                book.damage("archive-misfit", path, what, offset=0)
+            elif header is not None:
+                found[header.base_seq] = (path, header)
+        elif name.endswith(TEMPORARY_SUFFIX):
+            book.note("leftover", path, "an unfinished archive that a crash left, or a writer at work")
+        elif name == MARKS_NAME:
+            check_marks(fs, path, owner, book)
+        elif name != ARCHIVE_MANIFEST_NAME:
+            book.note("not-ours", path, "not a file of the archive")
+    listed = set()
+    for file in manifest.files if manifest else ():
+        listed.add(file.base_seq)
+        _check_file_listed(fs, directory, file, found, book)
+    headers = tuple(found[base_seq][1] for base_seq in sorted(found))
+    _check_links(headers, {header.base_seq: path for path, header in found.values()}, book)
+    unlisted = tuple(pair for base_seq, pair in sorted(found.items()) if base_seq not in listed)
+    return ArchiveFacts(manifest, headers, unlisted)
+
+
+def check_marks(fs: FileSystem, path: Path, store_id: bytes | None, book: Notebook) -> None:
+    """Note what is wrong with the marks that hold the log back; of no known store, only their form."""
+    try:
+        data = read_file(fs, path)
+        book.looked(path, "archive", len(data))
+        body = decode_document(
+            data, version=MARKS_FORMAT, fields=("store_id", "marks"), bytes_max=MARKS_BYTES_MAX
+        )
+        owner = store_id or bytes_of(body, "store_id", STORE_ID_BYTES)
+        Marks(fs, path.parent, owner).all()
+    except (FormatError, FormatTooNew, CorruptionError, StorageError) as error:
+        book.failed(path, error, "marks-damaged")
+
+
+def _check_manifest(
+    fs: FileSystem, path: Path, store_id: bytes | None, book: Notebook
+) -> ArchiveManifest | None:
+    if not fs.exists(path):
+        return None
+    try:
+        data = read_file(fs, path)
+        book.looked(path, "archive", len(data))
+        manifest = decode_archive_manifest(data)
+    except (FormatError, FormatTooNew, CorruptionError, StorageError) as error:
+        book.failed(path, error, "archive-damaged")
+        return None
+    if store_id is not None and manifest.store_id != store_id:
+        book.damage("archive-misfit", path, f"it is of the store {manifest.store_id.hex()}")
+        return None
+    return manifest
+
+
+def _check_file_listed(
+    fs: FileSystem,
+    directory: Path,
+    file: ArchivedFile,
+    found: dict[int, tuple[Path, ArchiveHeader]],
+    book: Notebook,
+) -> None:
+    if file.base_seq in found:
+        path, header = found[file.base_seq]
+        if header_hash(header) != file.header_hash:
+            book.damage("archive-misfit", path, "it is not the file that the archive's manifest lists")
+        return
+    name = archive_name(LogIdentity(bytes(STORE_ID_BYTES), 0), file.base_seq)
+    if not fs.exists(directory / name):
+        what = "the archive's manifest lists a file that is not there"
+        book.damage("archive-missing", directory / name, what, seqs=(file.base_seq, file.last_seq))
+
+
+def _check_links(headers: tuple[ArchiveHeader, ...], paths: dict[int, Path], book: Notebook) -> None:
+    for before, header in itertools.pairwise(headers):
+        follows = header.base_seq == before.last_seq + 1
+        if header.base_seq <= before.last_seq or (follows and header.previous != before.final_hash):
+            what = f"it does not continue {paths[before.base_seq].name}: one of them was replaced"
+            book.damage("archive-misfit", paths[header.base_seq], what, offset=0)
