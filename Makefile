@@ -1,17 +1,26 @@
-# Everything a newcomer needs: `make demo` and `make test`. Each makes its own virtual environment in .venv.
+# Everything a newcomer needs: `make demo` and `make test`. Each target makes its own virtual environment in .venv.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(wildcard _ext/*.pyx tidal/_ext/*.pxd tidal/_ext/*.h) setup.py pyproject.toml
 
-.PHONY: demo test lint bench docs clean
+.PHONY: demo test test-faults soak lint bench docs clean
 
 demo: $(VENV)/built
 	$(BIN)/tidal demo
 
 test: $(VENV)/tested
 	$(BIN)/python -m pytest
+
+# What needs root, loop devices and tmpfs: power cuts, failing syncs, full disks. Skips with a reason elsewhere.
+test-faults: $(VENV)/tested
+	TIDAL_TEST_FAULTS=1 $(BIN)/python -m pytest tests/faults -m mounts -rs
+
+# The large runs: make soak SOAK=full (hours) or small (minutes); the report is in build/soak.
+SOAK ?= small
+soak: $(VENV)/tested
+	$(BIN)/python tests/soak/run.py --size $(SOAK) --out build/soak
 
 lint: $(VENV)/linted
 	$(BIN)/ruff check .

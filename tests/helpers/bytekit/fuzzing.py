@@ -1,0 +1,94 @@
+"""Runs the targets: every outcome but a value that can be and a named error is a problem; memory and time count too."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import signal
+import tracemalloc
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Final
+
+from bytekit.arrow_target import ARROW
+from bytekit.targets import TARGETS, Input, Target
+
+ALL: Final = {**TARGETS, "arrow": ARROW}
+MARGIN_BYTES: Final = 1 << 20  # beside what a target's cap names
+HANG_SECONDS: Final = 10.0  # far beyond what any input takes, also on a busy machine
+
+
+@dataclass
+class Outcome:
+    """What became of some inputs of one target."""
+
+    inputs: int = 0
+    accepted: int = 0
+    refused: int = 0
+    peak: int = 0  # bytes, of the inputs whose memory was measured
+    problems: list[str] = field(default_factory=list)
+
+
+def fuzz(name: str, target: Target, seed: str, inputs: int, *, measured: bool = False) -> Outcome:
+    """Give a target this many inputs; ``measured`` with every allocation counted, which takes far longer."""
+    outcome = Outcome()
+    with _measuring() if measured else contextlib.nullcontext(), _no_hang():
+        for number in range(inputs):
+            given = target.make(random.Random(f"{seed}/{number}"))
+            signal.setitimer(signal.ITIMER_REAL, HANG_SECONDS)
+            problem = _try(target, given, outcome, measured)
+            if problem is not None:
+                outcome.problems.append(f"{name}, seed {seed}/{number}: {problem}")
+    outcome.inputs = inputs
+    return outcome
+
+
+def _try(target: Target, given: Input, outcome: Outcome, measured: bool) -> str | None:
+    if measured:
+        tracemalloc.reset_peak()
+        before = tracemalloc.get_traced_memory()[0]
+    try:
+        found = target.decode(given)
+    except target.errors as error:
+        outcome.refused += 1
+        problem = None if str(error) else f"{type(error).__name__} that says nothing"
+    except BaseException as error:
+        return f"{type(error).__name__}: {error}"
+    else:
+        outcome.accepted += 1
+        problem = None
+    if measured:
+        held = tracemalloc.get_traced_memory()[1] - before
+        outcome.peak = max(outcome.peak, held)
+        if held > target.cap(given) + MARGIN_BYTES:
+            return f"{held} bytes held for {len(given.data)}; its cap is {target.cap(given)}"
+    if problem is None and "found" in locals() and not target.check(given, found):
+        return "it returned what no encoder was given"
+    return problem
+
+
+@contextlib.contextmanager
+def _measuring() -> Iterator[None]:
+    tracemalloc.start()
+    try:
+        yield
+    finally:
+        tracemalloc.stop()
+
+
+class Hang(BaseException):
+    """An input took longer than any may."""
+
+
+@contextlib.contextmanager
+def _no_hang() -> Iterator[None]:
+    def stop(_: int, __: FrameType | None) -> None:
+        raise Hang(f"longer than {HANG_SECONDS} s")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

@@ -1,0 +1,169 @@
+"""What no crash does: bytes changed, files cut, lost, swapped, put back, or taken from another history.
+
+Opening must refuse with an error of tidal's, or show everything. It must never show less and say nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
+
+from crashkit.bench import PATHS, Bench, abandon, open_on
+from crashkit.oracle import history_start
+from tidal.errors import TidalError
+from tidal.history import read_history
+from tidal.testing.disk import SECTOR_BYTES, Image, MemoryDisk
+
+_NOT_OURS = (str(PATHS.entities), str(PATHS.lock))  # SQLite's in earnest, and a file that is empty
+
+
+class Tampered(NamedTuple):
+    """A damaged image, and what was done to it."""
+
+    what: str
+    image: Image
+
+
+def damages(image: Image, older: Image, fork: Image, stride: int = 1) -> Iterator[Tampered]:
+    """Yield the image with one damage each.
+
+    ``older`` is what the disk had before, ``fork`` the disk of the same store to which something else
+    happened. ``stride``: a bit is flipped in every so manieth byte.
+    """
+    files = {path: data for path, data in image.files.items() if path not in _NOT_OURS and data}
+
+    def changed(what: str, changes: Mapping[str, bytes | None]) -> Tampered:
+        left = {path: data for path, data in {**image.files, **changes}.items() if data is not None}
+        return Tampered(what, Image(left, image.folders))
+
+    segments = [path for path in sorted(files) if path.endswith(".seg")]
+    for count in (1, 2, 3):
+        if count <= len(segments):
+            yield changed(f"the newest {count} segments removed", dict.fromkeys(segments[-count:]))
+    for one, other in _pairs(list(files)):
+        yield changed(f"{one} and {other} swapped", {one: files[other], other: files[one]})
+    for path, data in files.items():
+        yield changed(f"{path} removed", {path: None})
+        yield changed(f"{path} zeroed in the middle", {path: _zeroed(data)})
+        yield changed(f"{path} with bytes after its end", {path: data + b"more"})
+        yield changed(f"{path} with zeros after its end", {path: data + bytes(SECTOR_BYTES)})
+        for size in {0, len(data) // 2, len(data) - 1, *_frames(path, data)}:
+            yield changed(f"{path} cut to {size} of {len(data)} bytes", {path: data[:size]})
+        if older.files.get(path, data) != data:
+            yield changed(f"{path} put back as it was", {path: older.files[path]})
+        other = fork.files.get(path, data)
+        if path.endswith(".seg") and other != data:
+            yield changed(f"{path} of another history", {path: other})
+            for start, end in _between(_frames(path, data), len(data)):
+                mixed = data[:start] + other[start:end] + data[end:]
+                if len(mixed) == len(data) and mixed not in (data, other):
+                    yield changed(f"bytes {start} to {end} of {path} of another history", {path: mixed})
+    for path, data in files.items():
+        for at in range(0, len(data), stride):
+            flipped = data[:at] + bytes([data[at] ^ 1 << at % 8]) + data[at + 1 :]
+            yield changed(f"bit {at % 8} of byte {at} of {path} flipped", {path: flipped})
+
+
+def _pairs(paths: list[str]) -> Iterator[tuple[str, str]]:
+    for number, one in enumerate(paths):
+        for other in paths[number + 1 :]:
+            if one.rpartition("/")[0] == other.rpartition("/")[0]:
+                yield one, other
+
+
+def _between(places: list[int], end: int) -> Iterator[tuple[int, int]]:
+    yield from zip(places, [*places[1:], end], strict=True)
+
+
+def _zeroed(data: bytes) -> bytes:
+    third = len(data) // 3
+    return data[:third] + bytes(third) + data[2 * third :]
+
+
+def _frames(path: str, data: bytes) -> list[int]:
+    """Where batches and the seal begin in a segment: cut there, what is left is good in itself."""
+    found, at = [], data.find(b"Tdl", 1) if path.endswith(".seg") else -1
+    while at > 0:
+        found.append(at)
+        at = data.find(b"Tdl", at + 1)
+    return found
+
+
+class Case(NamedTuple):
+    """A store to be damaged, and what it must show unless it refuses."""
+
+    name: str
+    bench: Bench
+    image: Image
+    older: Image
+    fork: Image
+    at_least: int
+
+
+def cases(name: str, workload: Callable[..., Bench]) -> Iterator[Case]:
+    """The stores of a workload: closed; closed without a checkpoint; and cut off with all of it synced."""
+    for ending in ("closed", "released", "cut off"):
+        bench, older = _ended(workload(), ending)
+        fork, _ = _ended(workload(story=1), ending)
+        # What was appended last is proven durable by nothing behind it: damage there looks like a torn end.
+        at_least = bench.sent.ends[-2] if ending == "cut off" else len(bench.sent.events)
+        yield Case(f"{name}, {ending}", bench, bench.disk.image(), older, fork.disk.image(), at_least)
+
+
+def _ended(bench: Bench, ending: str) -> tuple[Bench, Image]:
+    bench.kill()
+    bench.open()
+    older = bench.disk.image()
+    bench.signal()
+    bench.ingest(70)
+    bench.flush()
+    bench.signal(2)
+    bench.flush()
+    bench.signal()
+    bench.flush()
+    if ending == "closed":
+        bench.close()
+    elif ending == "released":
+        bench.release()
+    else:
+        bench.kill()
+    return bench, older
+
+
+def wrong(tampered: Tampered, case: Case) -> str | None:
+    """Open a damaged store, and say what is wrong with what it shows; None if nothing is."""
+    sent = case.bench.sent
+    disk = MemoryDisk(tampered.image)
+    try:
+        db = open_on(disk, schema=case.bench.schema)
+    except TidalError:
+        return None
+    except Exception as error:
+        return f"{tampered.what}: {type(error).__name__}: {error}"
+    try:
+        if not case.at_least <= db.last_seq <= len(sent.events):
+            return f"{tampered.what}: shows {db.last_seq} events of {len(sent.events)}"
+        if db._ledger.state_digest() != sent.digest(db.last_seq):
+            return f"{tampered.what}: shows another state"
+        if not db.recovery.missing and (problem := _wrong_history(case, db.last_seq, disk, db)):
+            return f"{tampered.what}: {problem}"
+        return None
+    except TidalError:
+        return None
+    except Exception as error:
+        return f"{tampered.what}: {type(error).__name__}: {error}"
+    finally:
+        abandon(db, disk)
+
+
+def _wrong_history(case: Case, last: int, disk: MemoryDisk, db: object) -> str | None:
+    identity = db._disk.identity  # type: ignore[attr-defined]
+    position = history_start(disk, identity) - 1
+    # To its end before it is looked at: a batch of another history is found out by the one behind it.
+    events = [*read_history(disk, PATHS, identity=identity, after_seq=position, until_seq=max(last, position))]
+    for first, batch in events:
+        want = [event.id for event in case.bench.sent.slice(first, first + len(batch) - 1)]
+        if batch.entity_id.tolist() != want:
+            return f"the history has other events from {first} on"
+        position = first + len(batch) - 1
+    return None if position >= last else f"the history ends at {position}"

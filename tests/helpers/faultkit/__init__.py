@@ -1,0 +1,1 @@
+"""Faults on purpose, and the one oracle that judges what they left; shared by tests/faults and tests/soak."""

@@ -1,0 +1,60 @@
+"""What is in the golden files of format version 1, and where they are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from tidal.format.segment import LogIdentity
+from tidal.schema import Schema, SchemaBuilder
+from tidal.schema.events import TIME_MIN_NS, EventBatch, IdColumn, NewKey
+
+FOLDER = Path(__file__).parents[1] / "data" / "format" / "v1"
+IDENTITY = LogIdentity(bytes(range(16)), epoch=3)
+EPOCH = 1_600_000_000_000_000_000
+
+
+def hashed(count: int) -> np.ndarray:
+    """Words without a pattern, the same on every machine."""
+    return np.array([pow(3, i + 100, 2**64 - 59) for i in range(count)], np.uint64)
+
+
+def schema() -> Schema:
+    """The schema in the archive: five types, and one with the last id."""
+    builder = SchemaBuilder()
+    for number in range(6):
+        builder.signal(f"type_{number}", half_life=f"{number + 1}d", windows=("1h",))
+    *first, last = builder.build()
+    return Schema((*first, replace(last, type_id=255)))
+
+
+def expected() -> list[EventBatch]:
+    """What is in the segment: every column, every codec, both forms of weights."""
+    rows = np.arange(400)
+    some = rows % 3 == 0
+    return [
+        EventBatch(  # dictionary, planes, whole weights, delta; optional ids with and without gaps; keys
+            hashed(20)[rows * 7 % 20],
+            (rows % 5).astype(np.uint8),
+            (rows % 11 - 5).astype(np.float32),
+            EPOCH + rows * rows,
+            IdColumn(np.where(some, rows + 1_000, 0).astype(np.uint64), some),
+            IdColumn((rows // 10 + 536_365).astype(np.uint64)),
+            IdColumn(hashed(400)),
+            (NewKey("item", 7, "sku:85123A"), NewKey("user", 2**64 - 1, "Zoë"), NewKey("creator", 0, "")),
+        ),
+        EventBatch(  # raw, constant, weights as bits
+            hashed(400),
+            np.full(400, 255, np.uint8),
+            (rows / 7).astype(np.float32),
+            np.full(400, -1, np.int64),
+        ),
+        EventBatch(  # one event at the ends of every range
+            np.array([2**64 - 1], np.uint64),
+            np.zeros(1, np.uint8),
+            np.array([-0.0], np.float32),
+            np.array([TIME_MIN_NS], np.int64),
+        ),
+    ]
