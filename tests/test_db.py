@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars
 import pytest
 
 import tidal
@@ -419,6 +420,30 @@ def test_rank_refuses_what_would_rank_wrong(db: tidal.TidalDb) -> None:
     for weight in (float("nan"), float("inf"), "1", None):
         with pytest.raises(ValueError, match=r"the weight of 'view\.score'"):
             db.rank([1, 2, 3], {"view.score": weight})  # type: ignore[dict-item]
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "said"),
+    [
+        (lambda db: db.key_of("a"), tidal.InvalidEntity, "'a' is not an id; key_of"),
+        (lambda db: db.key_of(-1), tidal.InvalidEntity, "-1 is not an id"),
+        (lambda db: db.key_of(1, kind=["item"]), tidal.InvalidKind, "there are item, user, creator"),
+        (lambda db: db.top("view", by=None), tidal.UnknownMeasure, "None is not a measure"),
+        (lambda db: db.top("view", "ten"), tidal.InvalidOption, "k is 'ten'; it must be an integer"),
+        (lambda db: db.top("view", -1), tidal.InvalidOption, "k is -1; it must not be negative"),
+        (lambda db: db.rank([1], {"view.score": 1}, k=2.5), tidal.InvalidOption, "k is 2.5"),
+        (lambda db: db.rank([1], ["view.score"]), tidal.InvalidOption, "a weight by measure"),
+        (lambda db: db.rank([1], {7: 1.0}), tidal.UnknownMeasure, "7 is not a measure"),
+        (lambda db: db.ingest(polars.DataFrame({"a": [1]}), columns="a"), tidal.InvalidEvent, "a mapping"),
+        (lambda _: tidal.open(schema=SCHEMA, shards=0), tidal.InvalidOption, "shards=0"),
+        (lambda _: tidal.open(schema=SCHEMA, clock="wall"), tidal.InvalidOption, "clock='wall'"),
+        (lambda _: tidal.open(schema=SCHEMA, checkpoint_bytes="1M"), tidal.InvalidOption, "checkpoint_bytes"),
+        (lambda _: tidal.open(schema=SCHEMA, materializers=["m"]), tidal.InvalidOption, "give each a name"),
+    ],
+)
+def test_misuse_is_named(db: tidal.TidalDb, call: Any, error: type[Exception], said: str) -> None:
+    with pytest.raises(error, match=said):
+        call(db)
 
 
 def test_a_forked_child_may_not_use_the_store(tmp_path: Path, clock: ManualClock) -> None:

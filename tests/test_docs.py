@@ -29,6 +29,7 @@ from typing import Any, NamedTuple
 import pytest
 
 import tidal
+from tidal.cli.ctl.main import build_parser as build_ctl_parser
 from tidal.cli.main import build_parser
 from tidal.durable import OsFileSystem
 from tidal.format.segment import STORE_ID_BYTES
@@ -154,7 +155,7 @@ def test_every_block_says_what_it_is(page: Path) -> None:
 
 @page_of
 def test_commands_are_accepted(page: Path) -> None:
-    """Each `tidal` and `make` line of a shell block names commands, options and targets that exist."""
+    """Each `tidal`, `tidalctl` and `make` line of a shell block names what there is."""
     targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.M))
     for block in blocks(page):
         if block.language != "sh":
@@ -163,6 +164,8 @@ def test_commands_are_accepted(page: Path) -> None:
             words = shlex.split(line, comments=True)
             if words[:1] == ["tidal"]:
                 assert isinstance(build_parser().parse_args(words[1:]), argparse.Namespace)
+            elif words[:1] == ["tidalctl"]:
+                assert isinstance(build_ctl_parser().parse_args(words[1:]), argparse.Namespace)
             elif words[:1] == ["make"]:
                 assert set(words[1:]) <= targets, line
 

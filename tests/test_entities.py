@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -188,6 +189,83 @@ def test_a_collision_within_one_batch_is_refused(names: KeyNames, monkeypatch: p
     monkeypatch.setattr(tidal.entities, "entity_key_id", len)
     with pytest.raises(KeyCollision, match="'aa' and 'bb' have the same id, 2"):
         names.ids("item", ["aa", "c", "bb"])
+
+
+def test_blocks_with_new_names_know_of_each_other(names: KeyNames) -> None:
+    ours, theirs = NewKey("item", 7, "ours"), NewKey("item", 7, "theirs")
+    with pytest.raises(ZeroDivisionError), names.adopting([theirs]):
+        raise ZeroDivisionError  # as an append that is refused
+    with names.adopting([ours]):
+        assert names.name("item", 7) is None
+    assert names.name("item", 7) == "ours"
+    with names.adopting([ours]):
+        pass
+    with (
+        pytest.raises(KeyCollision, match="'ours' and 'theirs' have the same id, 7"),
+        names.adopting([theirs]),
+    ):
+        raise AssertionError("the block must not run")
+    assert [key.key for key in names.pending("item", [7])] == ["ours"]
+
+
+def test_a_block_with_new_names_waits_for_the_one_before(names: KeyNames) -> None:
+    entered, refused = threading.Event(), []
+
+    def second() -> None:
+        try:
+            with names.adopting([NewKey("item", 7, "theirs")]):
+                entered.set()
+        except KeyCollision as error:
+            refused.append(error)
+
+    thread = threading.Thread(target=second)
+    with names.adopting([NewKey("item", 7, "ours")]):
+        thread.start()
+        assert not entered.wait(0.2)  # long enough to see the error, were it there
+    thread.join()
+    assert len(refused) == 1
+
+
+@pytest.mark.parametrize("by", ["signal", "ingest", "put"])
+def test_threads_that_bring_two_keys_of_one_id(monkeypatch: pytest.MonkeyPatch, by: str) -> None:
+    """Both ask for the id before either is logged; one of them must be refused, and leave nothing."""
+    both, outcomes = threading.Barrier(2), []
+    schema = tidal.SchemaBuilder().signal("view").build()
+    with tidal.open(schema=schema) as db:
+        monkeypatch.setattr(tidal.entities, "entity_key_id", lambda key: 7)
+        ids = db._names.ids
+
+        def ids_and_meet(kind: str | None, keys: Any) -> Any:
+            found = ids(kind, keys)
+            if keys:
+                both.wait(60)
+            return found
+
+        db._names.ids = ids_and_meet  # type: ignore[method-assign]
+
+        def send(key: str) -> None:
+            try:
+                if by == "put" and key == "ours":
+                    db.items.put(key, {"title": key})
+                elif by == "ingest":
+                    db.ingest(signal="view", entity_id=[key, key])
+                else:
+                    db.signal("view", key)
+                outcomes.append(key)
+            except KeyCollision as error:
+                outcomes.append(error)
+
+        threads = [threading.Thread(target=send, args=(key,)) for key in ("ours", "theirs")]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        (won,) = [outcome for outcome in outcomes if isinstance(outcome, str)]
+        assert len(outcomes) == 2
+        assert db.key_of(7) == won
+        put = by == "put" and won == "ours"
+        assert db.count("view", 7, "all") == db.last_seq == (0 if put else 2 if by == "ingest" else 1)
+        assert db.items.get(7) == ({"title": "ours"} if put else None)
 
 
 @given(

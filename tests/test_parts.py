@@ -7,7 +7,7 @@ import pytest
 
 import tidal.parts
 from tidal.format.payload import EVENTS_PER_BATCH_MAX
-from tidal.parts import log_parts
+from tidal.parts import NewNames, log_parts, pieces
 from tidal.schema import EventBatch, IdColumn, NewKey
 
 
@@ -51,3 +51,22 @@ def test_a_part_never_holds_more_keys_than_a_frame(monkeypatch: pytest.MonkeyPat
     assert all(len(part.new_keys) == 5 for part in parts)
     assert [key for part in parts for key in part.new_keys] == list(keys)
     assert [i for part in parts for i in part.entity_id.tolist()] == list(range(40))
+
+
+def test_rows_that_are_left_out_leave_their_names_to_others() -> None:
+    """As deduplication does it: of each piece only some rows are logged."""
+    n = EVENTS_PER_BATCH_MAX
+    first, second, unused = (
+        NewKey("item", 1, "first"),
+        NewKey("item", 2, "second"),
+        NewKey("item", 3, "unused"),
+    )
+    given = batch([1, 3] + [2] * (n - 2) + [1, 2], keys=(first, second, unused))
+    names = NewNames(given.new_keys)
+    head, tail = pieces(given)
+    (head_frame,) = names.frames(head.where(head.entity_id == 2))
+    (tail_frame,) = names.frames(tail)
+    assert (head_frame.new_keys, len(head_frame)) == ((second,), n - 2)
+    assert (tail_frame.new_keys, len(tail_frame)) == ((first,), 2)
+    assert list(names.frames(tail.where(np.zeros(2, np.bool_)))) == []
+    assert [frame.new_keys for frame in NewNames(()).frames(given)] == [()]

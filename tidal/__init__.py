@@ -6,8 +6,13 @@ cut.
 """
 
 from tidal.answers import Columns, Ingested, Top
+from tidal.archive import ArchivedFile
+from tidal.archive.marks import Marks
+from tidal.archive.upkeep import ArchiveReport
 from tidal.db import TidalDb
+from tidal.dedup import Dedup
 from tidal.errors import (
+    CorruptArchive,
     CorruptCheckpoint,
     CorruptionError,
     CorruptLog,
@@ -18,7 +23,10 @@ from tidal.errors import (
     InvalidEntity,
     InvalidEvent,
     InvalidKind,
+    InvalidMark,
     InvalidName,
+    InvalidOption,
+    InvalidRetention,
     InvalidWindow,
     KeyCollision,
     LimitExceeded,
@@ -43,20 +51,27 @@ from tidal.errors import (
     VelocityWithoutWindows,
 )
 from tidal.ledger import SignalLedger
+from tidal.limits import Limits
 from tidal.materializer import Materializer
 from tidal.opening import open
+from tidal.rebuild import RebuildReport, rebuild
 from tidal.recovery import RecoveryReport
+from tidal.salvage import MovedRange, SalvageReport, salvage
 from tidal.schema import EventBatch, Schema, SchemaBuilder, SignalType
 from tidal.wal import SyncPolicy
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "ArchiveReport",
+    "ArchivedFile",
     "Columns",
+    "CorruptArchive",
     "CorruptCheckpoint",
     "CorruptLog",
     "CorruptStore",
     "CorruptionError",
+    "Dedup",
     "DuplicateName",
     "EventBatch",
     "FormatTooNew",
@@ -65,16 +80,24 @@ __all__ = [
     "InvalidEntity",
     "InvalidEvent",
     "InvalidKind",
+    "InvalidMark",
     "InvalidName",
+    "InvalidOption",
+    "InvalidRetention",
     "InvalidWindow",
     "KeyCollision",
     "LimitExceeded",
+    "Limits",
+    "Marks",
     "Materializer",
     "MissingExtra",
     "MissingSegment",
+    "MovedRange",
     "NoSpace",
     "ReadOnly",
+    "RebuildReport",
     "RecoveryReport",
+    "SalvageReport",
     "Schema",
     "SchemaBuilder",
     "SchemaError",
@@ -99,4 +122,6 @@ __all__ = [
     "VelocityWithoutWindows",
     "__version__",
     "open",
+    "rebuild",
+    "salvage",
 ]

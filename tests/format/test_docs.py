@@ -4,41 +4,21 @@ from __future__ import annotations
 
 import re
 import struct
-from pathlib import Path
 
 import pytest
+from format_pages import FOLDER, sizes, tables
 
 from tidal.format import columns, frame, payload, segment
 from tidal.schema.spec import KINDS
 
-PAGE = (Path(__file__).parents[2] / "docs" / "format" / "wal.md").read_text()
+PAGE = (FOLDER / "wal.md").read_text()
 
 
-def tables() -> dict[str, list[list[str]]]:
-    """The first table under each heading or introducing line, by that line."""
-    found: dict[str, list[list[str]]] = {}
-    title, rows = "", []
-    for line in [*PAGE.splitlines(), ""]:
-        if line.startswith("|"):
-            rows.append([cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip("|"))])
-        elif line.strip():
-            title = line.lstrip("# ").rstrip(":")
-        if not line.startswith("|") and rows:
-            found.setdefault(rows[0][0] + ":" + title, rows[2:])
-            rows = []
-    return found
-
-
-TABLES = tables()
+TABLES = tables(PAGE)
 
 
 def table(start: str) -> list[list[str]]:
     return next(rows for title, rows in TABLES.items() if title.startswith(start))
-
-
-def sizes(layout: struct.Struct) -> list[int]:
-    """Bytes of each field of a packed struct."""
-    return [struct.calcsize("<" + item) for item in re.findall(r"\d*s|[a-zA-Z]", layout.format)]
 
 
 @pytest.mark.parametrize(

@@ -2,56 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import numpy as np
+from golden_v1 import EPOCH, FOLDER, IDENTITY, expected
 
 from tidal.durable import OsFileSystem
 from tidal.format import columns
 from tidal.format.payload import DIRECTORY, SUMMARY
-from tidal.format.segment import LogIdentity
-from tidal.schema.events import EventBatch, IdColumn, NewKey
+from tidal.schema.events import TIME_MIN_NS, EventBatch
 from tidal.wal import SegmentInfo, read_batches, scan_log
 from tidal.wal.segments import SegmentWalk, check_header, read_segment
-
-FOLDER = Path(__file__).parents[1] / "data" / "format" / "v1"
-IDENTITY = LogIdentity(bytes(range(16)), epoch=3)
-EPOCH = 1_600_000_000_000_000_000
-
-
-def hashed(count: int) -> np.ndarray:
-    """Words without a pattern, the same on every machine."""
-    return np.array([pow(3, i + 100, 2**64 - 59) for i in range(count)], np.uint64)
-
-
-def expected() -> list[EventBatch]:
-    """What is in the segment: every column, every codec, both forms of weights."""
-    rows = np.arange(400)
-    some = rows % 3 == 0
-    return [
-        EventBatch(  # dictionary, planes, whole weights, delta; optional ids with and without gaps; keys
-            hashed(20)[rows * 7 % 20],
-            (rows % 5).astype(np.uint8),
-            (rows % 11 - 5).astype(np.float32),
-            EPOCH + rows * rows,
-            IdColumn(np.where(some, rows + 1_000, 0).astype(np.uint64), some),
-            IdColumn((rows // 10 + 536_365).astype(np.uint64)),
-            IdColumn(hashed(400)),
-            (NewKey("item", 7, "sku:85123A"), NewKey("user", 2**64 - 1, "Zoë"), NewKey("creator", 0, "")),
-        ),
-        EventBatch(  # raw, constant, weights as bits
-            hashed(400),
-            np.full(400, 255, np.uint8),
-            (rows / 7).astype(np.float32),
-            np.full(400, -1, np.int64),
-        ),
-        EventBatch(  # one event at the ends of every range
-            np.array([2**64 - 1], np.uint64),
-            np.zeros(1, np.uint8),
-            np.array([-0.0], np.float32),
-            np.array([-(2**62)], np.int64),
-        ),
-    ]
 
 
 def columns_of(batch: EventBatch) -> list[object]:
@@ -74,10 +32,10 @@ def test_the_golden_log_is_whole() -> None:
     scan = scan_log(OsFileSystem(), FOLDER, IDENTITY)
     (segment,) = scan.segments
     assert isinstance(segment, SegmentInfo)
-    assert (scan.last_seq, scan.epoch, scan.needs_repair, segment.batches) == (801, 3, False, 3)
-    assert (segment.min_time, segment.max_time) == (-(2**62), EPOCH + 399 * 399)
+    assert (scan.last_seq, scan.epoch, segment.sealed, segment.batches) == (801, 3, True, 3)
+    assert (segment.min_time, segment.max_time) == (TIME_MIN_NS, EPOCH + 399 * 399)
     assert segment.header.created_at == EPOCH
-    assert scan.head_hash.hex() == "88fdaf0e1cfc830deacf0327ca26508a539b1216539f58546be6a604b77f7cf1"
+    assert scan.head_hash.hex() == "22fc0c3154b08e3c0cdd283987333db4f9706f9c0c8b8ac9be42004ea7e9b8d6"
 
 
 def test_the_golden_log_has_every_codec() -> None:

@@ -19,6 +19,7 @@ with tidal.open("feed.tidal", schema=schema, sync="interval:50ms", clock=lambda:
     done = db.ingest(signal="view", entity_id=np.array([1, 2]), on_error="skip")
     assert_type(done, tidal.Ingested)
     assert_type(done.count, int)
+    assert_type(done.duplicates, int)
     assert_type([row.reason for row in done.refused], list[str])
     assert_type(db.score("view", 1, half_life="7d", at=0), float)
     assert_type(db.scores("view", ["a", "b"]), NDArray[np.float64])
@@ -40,6 +41,13 @@ with tidal.open("feed.tidal", schema=schema, sync="interval:50ms", clock=lambda:
     assert_type(db.flush(), int)
     assert_type(db.checkpoint(), int)
 
+dedup = tidal.Dedup("content", events=10, time=None)
+limits = tidal.Limits(entities=10, memory_bytes=1 << 30, unsynced_bytes=None, wait="5s")
+assert_type(tidal.open(schema=schema, dedup=dedup, limits=limits), tidal.TidalDb)
+assert_type(tidal.open(schema=schema, dedup="event_id"), tidal.TidalDb)
+
+tidal.open(schema=schema, dedup=True)  # type: ignore[arg-type]
+tidal.open(schema=schema, limits={"entities": 3})  # type: ignore[arg-type]
 db.signal(1, "sku:1")  # type: ignore[arg-type]
 db.score("view", 1.5)  # type: ignore[arg-type]
 db.ingest(signal="view", entity_id=[1], on_error="ignore")  # type: ignore[arg-type]
