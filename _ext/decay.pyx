@@ -124,15 +124,18 @@ cdef int ingest_chunk(ShardState *state, Events events, int64_t count) noexcept 
     cdef double *terms1 = state.terms[1]
     cdef double *terms2 = state.terms[2]
     cdef uint32_t inc0, inc1, inc2, largest = state.windows.largest
-    cdef bint windowed = state.windows.fine_ns != 0, same_cell
+    cdef uint32_t *running
+    cdef size_t running_count
+    cdef bint windowed = state.windows.fine_ns != 0, same_cell, failed = False
     for i in range(count):
         earliest = min(earliest, events.times[i])
         latest = max(latest, events.times[i])
     if (index_ensure(&state.index, <uint64_t>state.arena.count + count)
             or arena_ensure(&state.arena, <size_t>state.arena.count + count)
-            or windows_reserve(&state.windows, count)
-            or advance_clock(&state.windows, state.arena.rows, state.arena.count, latest)):
+            or advance_clock(&state.windows, state.arena.rows, state.arena.count, latest)
+            or windows_reserve(&state.windows, count, state.arena.count)):
         return -1
+    running, running_count = state.windows.running, state.windows.running_count
     inc0, inc1, inc2 = state.windows.increments[0], state.windows.increments[1], state.windows.increments[2]
     same_cell = prepare_terms(state, events, count, earliest, latest, &low, &high)
     find_slots(state, events.entity_ids, count)
@@ -157,19 +160,17 @@ cdef int ingest_chunk(ShardState *state, Events events, int64_t count) noexcept 
         if row.windows[largest] == UINT32_MAX:
             state.saturated += 1
         elif t >= state.windows.running_start:
-            if row.running == 0:
-                state.windows.dirty[state.windows.dirty_count] = slot
-                state.windows.dirty_count += 1
-            row.running += 1
+            running[running_count] = slot
+            running_count += 1
             row.windows[0] += inc0
             row.windows[1] += inc1
             row.windows[2] += inc2
         else:
             state.late += 1
-            if add_late(&state.windows, row, slot, state.arena.count, t):
-                return -1
+            failed = failed or add_late(&state.windows, row, slot, state.arena.count, t)
+    state.windows.running_count = running_count
     state.events += count
-    return 0
+    return -1 if failed else 0
 
 
 # ---------------------------------------------------------------------------------- counts at any time
@@ -185,7 +186,7 @@ cdef uint64_t count_at(
     shift = shift_to(&state.windows, window, t)
     if shift.everything:
         return 0
-    count = shift_of_slot(&state.windows, window, &shift, slot)
+    count = shift_of_slot(&state.windows, &shift, slot)
     return row.windows[window] + count if shift.adds else row.windows[window] - count
 
 
@@ -195,13 +196,13 @@ cdef void open_reading(const ShardState *state, int window, int64_t t, Reading *
     if window == ALL_EVENTS or state.arena.count == 0:
         return
     reading.shift = shift_to(&state.windows, window, t)
-    if reading.shift.everything or reading.shift.low >= reading.shift.high:
+    if reading.shift.everything or reading.shift.columns == 0:
         return
     reading.shifts = <uint32_t *>calloc(state.arena.count, sizeof(uint32_t))
     reading.failed = reading.shifts == NULL
     reading.shifted = not reading.failed
     if reading.shifted:
-        shift_of_all(&state.windows, window, &reading.shift, reading.shifts)
+        shift_of_all(&state.windows, &reading.shift, reading.shifts)
 
 
 cdef void close_reading(Reading *reading) noexcept nogil:

@@ -132,7 +132,7 @@ cdef class Shard:
     def stats(self):
         """Return plain counters: entities, events, late, saturated, and bytes by part."""
         cdef int i
-        cdef size_t columns = self.state.windows.dirty_capacity * sizeof(uint32_t)
+        cdef size_t columns = self.state.windows.running_capacity * sizeof(uint32_t)
         for i in range(60):
             columns += self.state.windows.minutes[i].capacity * sizeof(uint64_t)
         for i in range(168):
