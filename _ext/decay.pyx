@@ -22,6 +22,7 @@ from tidal._ext.windows cimport (
 
 cdef enum:
     AHEAD = 32          # events between the prefetch of a cell and its look-up
+    BLOCK = 256         # events whose records are fetched before the first is changed: they fit the nearest cache
 
 
 cdef uint32_t find_slot(const ShardState *state, uint64_t entity_id) noexcept nogil:
@@ -95,19 +96,31 @@ cdef bint prepare_terms(
     return True
 
 
-cdef void find_slots(ShardState *state, const uint64_t *entity_ids, int64_t count) noexcept nogil:
+cdef void find_slots(
+    ShardState *state, const uint64_t *entity_ids, int64_t start, int64_t stop, int64_t count
+) noexcept nogil:
     """Fill state.slots with likely slots, and have their records on the way to the cache."""
     cdef int64_t i
     cdef uint32_t slot
-    for i in range(count + AHEAD):
-        if i < count:
-            state.tags[i] = tag_of(mix(entity_ids[i]))
-            prefetch(&state.index.cells[home_of(&state.index, state.tags[i])])
-        if i >= AHEAD:
-            slot = index_guess(&state.index, state.tags[i - AHEAD])
-            state.slots[i - AHEAD] = slot
-            if slot != NOT_FOUND:
-                prefetch(&state.arena.rows[slot])
+    if start == 0:
+        hash_ids(state, entity_ids, 0, min(<int64_t>AHEAD, count))
+    for i in range(start, stop):
+        if i + AHEAD < count:
+            hash_ids(state, entity_ids, i + AHEAD, i + AHEAD + 1)
+        slot = index_guess(&state.index, state.tags[i])
+        state.slots[i] = slot
+        if slot != NOT_FOUND:
+            prefetch(&state.arena.rows[slot])
+
+
+cdef inline void hash_ids(
+    ShardState *state, const uint64_t *entity_ids, int64_t start, int64_t stop
+) noexcept nogil:
+    """Fill state.tags, and have their cells on the way to the cache."""
+    cdef int64_t i
+    for i in range(start, stop):
+        state.tags[i] = tag_of(mix(entity_ids[i]))
+        prefetch(&state.index.cells[home_of(&state.index, state.tags[i])])
 
 
 cdef int ingest_chunk(ShardState *state, Events events, int64_t count) noexcept nogil:
@@ -138,8 +151,9 @@ cdef int ingest_chunk(ShardState *state, Events events, int64_t count) noexcept 
     running, running_count = state.windows.running, state.windows.running_count
     inc0, inc1, inc2 = state.windows.increments[0], state.windows.increments[1], state.windows.increments[2]
     same_cell = prepare_terms(state, events, count, earliest, latest, &low, &high)
-    find_slots(state, events.entity_ids, count)
     for i in range(count):
+        if i % BLOCK == 0:
+            find_slots(state, events.entity_ids, i, min(i + BLOCK, count), count)
         t = events.times[i]
         slot = state.slots[i]
         if slot == NOT_FOUND or state.arena.rows[slot].entity_id != events.entity_ids[i]:
