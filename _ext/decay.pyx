@@ -92,7 +92,8 @@ cdef bint prepare_terms(
                 return False
             low_out[0] = max(low_out[0], landmark)
             high_out[0] = min(high_out[0], landmark + cell)
-        add_terms(&state.decays[j], events.weights, events.times, count, landmark, state.terms[j])
+        add_terms(
+            &state.decays[j], events.weights, events.times, count, landmark, earliest, latest, state.terms[j])
     return True
 
 
