@@ -16,7 +16,7 @@ from tidal._ext.shard cimport Shard
 
 cdef enum:
     SHARDS_MAX = 256
-    DEALT = 65536       # events dealt out to the shards at a time
+    DEALT = 8192       # events dealt out to the shards at a time
     LOOKED_UP = 64      # entities under one hold of the locks
 
 
