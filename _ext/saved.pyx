@@ -19,7 +19,7 @@ from tidal._ext.windows cimport (
 RECORD_BYTES = sizeof(HotRecord)
 RECORD_DTYPE = np.dtype([
     ("entity_id", "<u8"), ("last_time", "<i8"), ("sums", "<f8", 3), ("total", "<u8"),
-    ("windows", "<u4", 3), ("running", "<u4"),
+    ("windows", "<u4", 3), ("reserved", "<u4"),
 ])
 assert RECORD_DTYPE.itemsize == RECORD_BYTES
 

@@ -10,7 +10,7 @@ cdef extern from "hot_record.h" nogil:
         double sums[3]
         uint64_t total
         uint32_t windows[3]
-        uint32_t running
+        uint32_t reserved
 
 
 cdef extern from "landmark.h" nogil:
