@@ -22,6 +22,7 @@ from tidal._ext.windows cimport (
 
 cdef enum:
     AHEAD = 32          # events between the prefetch of a cell and its look-up
+    BLOCK = 256         # events whose records are fetched before the first is changed: they fit the nearest cache
 
 
 cdef uint32_t find_slot(const ShardState *state, uint64_t entity_id) noexcept nogil:
@@ -91,23 +92,36 @@ cdef bint prepare_terms(
                 return False
             low_out[0] = max(low_out[0], landmark)
             high_out[0] = min(high_out[0], landmark + cell)
-        add_terms(&state.decays[j], events.weights, events.times, count, landmark, state.terms[j])
+        add_terms(
+            &state.decays[j], events.weights, events.times, count, landmark, earliest, latest, state.terms[j])
     return True
 
 
-cdef void find_slots(ShardState *state, const uint64_t *entity_ids, int64_t count) noexcept nogil:
+cdef void find_slots(
+    ShardState *state, const uint64_t *entity_ids, int64_t start, int64_t stop, int64_t count
+) noexcept nogil:
     """Fill state.slots with likely slots, and have their records on the way to the cache."""
     cdef int64_t i
     cdef uint32_t slot
-    for i in range(count + AHEAD):
-        if i < count:
-            state.tags[i] = tag_of(mix(entity_ids[i]))
-            prefetch(&state.index.cells[home_of(&state.index, state.tags[i])])
-        if i >= AHEAD:
-            slot = index_guess(&state.index, state.tags[i - AHEAD])
-            state.slots[i - AHEAD] = slot
-            if slot != NOT_FOUND:
-                prefetch(&state.arena.rows[slot])
+    if start == 0:
+        hash_ids(state, entity_ids, 0, min(<int64_t>AHEAD, count))
+    for i in range(start, stop):
+        if i + AHEAD < count:
+            hash_ids(state, entity_ids, i + AHEAD, i + AHEAD + 1)
+        slot = index_guess(&state.index, state.tags[i])
+        state.slots[i] = slot
+        if slot != NOT_FOUND:
+            prefetch(&state.arena.rows[slot])
+
+
+cdef inline void hash_ids(
+    ShardState *state, const uint64_t *entity_ids, int64_t start, int64_t stop
+) noexcept nogil:
+    """Fill state.tags, and have their cells on the way to the cache."""
+    cdef int64_t i
+    for i in range(start, stop):
+        state.tags[i] = tag_of(mix(entity_ids[i]))
+        prefetch(&state.index.cells[home_of(&state.index, state.tags[i])])
 
 
 cdef int ingest_chunk(ShardState *state, Events events, int64_t count) noexcept nogil:
@@ -124,19 +138,23 @@ cdef int ingest_chunk(ShardState *state, Events events, int64_t count) noexcept 
     cdef double *terms1 = state.terms[1]
     cdef double *terms2 = state.terms[2]
     cdef uint32_t inc0, inc1, inc2, largest = state.windows.largest
-    cdef bint windowed = state.windows.fine_ns != 0, same_cell
+    cdef uint32_t *running
+    cdef size_t running_count
+    cdef bint windowed = state.windows.fine_ns != 0, same_cell, failed = False
     for i in range(count):
         earliest = min(earliest, events.times[i])
         latest = max(latest, events.times[i])
     if (index_ensure(&state.index, <uint64_t>state.arena.count + count)
             or arena_ensure(&state.arena, <size_t>state.arena.count + count)
-            or windows_reserve(&state.windows, count)
-            or advance_clock(&state.windows, state.arena.rows, state.arena.count, latest)):
+            or advance_clock(&state.windows, state.arena.rows, state.arena.count, latest)
+            or windows_reserve(&state.windows, count, state.arena.count)):
         return -1
+    running, running_count = state.windows.running, state.windows.running_count
     inc0, inc1, inc2 = state.windows.increments[0], state.windows.increments[1], state.windows.increments[2]
     same_cell = prepare_terms(state, events, count, earliest, latest, &low, &high)
-    find_slots(state, events.entity_ids, count)
     for i in range(count):
+        if i % BLOCK == 0:
+            find_slots(state, events.entity_ids, i, min(i + BLOCK, count), count)
         t = events.times[i]
         slot = state.slots[i]
         if slot == NOT_FOUND or state.arena.rows[slot].entity_id != events.entity_ids[i]:
@@ -157,19 +175,17 @@ cdef int ingest_chunk(ShardState *state, Events events, int64_t count) noexcept 
         if row.windows[largest] == UINT32_MAX:
             state.saturated += 1
         elif t >= state.windows.running_start:
-            if row.running == 0:
-                state.windows.dirty[state.windows.dirty_count] = slot
-                state.windows.dirty_count += 1
-            row.running += 1
+            running[running_count] = slot
+            running_count += 1
             row.windows[0] += inc0
             row.windows[1] += inc1
             row.windows[2] += inc2
         else:
             state.late += 1
-            if add_late(&state.windows, row, slot, state.arena.count, t):
-                return -1
+            failed = failed or add_late(&state.windows, row, slot, state.arena.count, t)
+    state.windows.running_count = running_count
     state.events += count
-    return 0
+    return -1 if failed else 0
 
 
 # ---------------------------------------------------------------------------------- counts at any time
@@ -185,7 +201,7 @@ cdef uint64_t count_at(
     shift = shift_to(&state.windows, window, t)
     if shift.everything:
         return 0
-    count = shift_of_slot(&state.windows, window, &shift, slot)
+    count = shift_of_slot(&state.windows, &shift, slot)
     return row.windows[window] + count if shift.adds else row.windows[window] - count
 
 
@@ -195,13 +211,13 @@ cdef void open_reading(const ShardState *state, int window, int64_t t, Reading *
     if window == ALL_EVENTS or state.arena.count == 0:
         return
     reading.shift = shift_to(&state.windows, window, t)
-    if reading.shift.everything or reading.shift.low >= reading.shift.high:
+    if reading.shift.everything or reading.shift.columns == 0:
         return
     reading.shifts = <uint32_t *>calloc(state.arena.count, sizeof(uint32_t))
     reading.failed = reading.shifts == NULL
     reading.shifted = not reading.failed
     if reading.shifted:
-        shift_of_all(&state.windows, window, &reading.shift, reading.shifts)
+        shift_of_all(&state.windows, &reading.shift, reading.shifts)
 
 
 cdef void close_reading(Reading *reading) noexcept nogil:

@@ -12,14 +12,14 @@ import numpy as np
 
 from tidal._ext.layout cimport HotRecord
 from tidal._ext.windows cimport (
-    HOUR_COLUMNS, MINUTE_COLUMNS, Column, advance_clock, column_append, column_compact, floor_divide,
-    hour_column, hour_of, minute_column, seal_running,
+    HOUR_COLUMNS, MINUTE_COLUMNS, Column, advance_clock, column_append, column_clear, column_compact,
+    floor_divide, fold_running, gather_hour, has_column, hour_column, hour_of, minute_column,
 )
 
 RECORD_BYTES = sizeof(HotRecord)
 RECORD_DTYPE = np.dtype([
     ("entity_id", "<u8"), ("last_time", "<i8"), ("sums", "<f8", 3), ("total", "<u8"),
-    ("windows", "<u4", 3), ("running", "<u4"),
+    ("windows", "<u4", 3), ("reserved", "<u4"),
 ])
 assert RECORD_DTYPE.itemsize == RECORD_BYTES
 
@@ -53,7 +53,7 @@ cdef int take_copy(ShardState *state, int64_t clock, Copy *copy) noexcept nogil:
     memset(copy, 0, sizeof(Copy))
     if state.windows.started and advance_clock(&state.windows, state.arena.rows, state.arena.count, clock):
         return -1
-    if state.windows.fine_ns and seal_running(&state.windows, state.arena.rows, state.arena.count):
+    if fold_running(&state.windows, state.arena.count):
         return -1
     copy.rows = <HotRecord *>malloc(size + 1)
     if copy.rows == NULL:
@@ -68,28 +68,37 @@ cdef int take_copy(ShardState *state, int64_t clock, Copy *copy) noexcept nogil:
 
 cdef int copy_ring(ShardState *state, int ring, RingCopy *copy) noexcept nogil:
     cdef int64_t newest, bucket, span = ring_span(state, ring), total = 0
+    cdef Column running_hour
     cdef Column *column
+    cdef int failed = 0
     if not state.windows.started or span == 0:
         return 0
     newest = ring_bucket(state, ring, floor_divide(state.windows.clock, state.windows.fine_ns))
+    memset(&running_hour, 0, sizeof(Column))
+    if ring and not has_column(&state.windows, newest):
+        failed = gather_hour(&state.windows, newest, &running_hour, state.arena.count)
     for bucket in range(newest - span + 1, newest + 1):
         column = ring_column(state, ring, bucket)
-        if column_compact(column, state.arena.count):
-            return -1
+        failed = failed or column_compact(column, state.arena.count)
         total += column.count
-    copy.entries = <Entry *>malloc(total * sizeof(Entry) + 1)
-    if copy.entries == NULL:
+    copy.entries = <Entry *>malloc((total + running_hour.count) * sizeof(Entry) + 1)
+    if failed or copy.entries == NULL:
+        column_clear(&running_hour)
         return -1
-    total = 0
     for bucket in range(newest - span + 1, newest + 1):
-        column = ring_column(state, ring, bucket)
-        if column.count:
-            memcpy(&copy.entries[total], column.entries, column.count * sizeof(Entry))
-            total += column.count
-            copy.buckets[copy.columns] = bucket
-            copy.ends[copy.columns] = total
-            copy.columns += 1
+        copy_column(copy, bucket, ring_column(state, ring, bucket))
+    copy_column(copy, newest, &running_hour)
+    column_clear(&running_hour)
     return 0
+
+
+cdef void copy_column(RingCopy *copy, int64_t bucket, const Column *column) noexcept nogil:
+    cdef int64_t start = copy.ends[copy.columns - 1] if copy.columns else 0
+    if column.count:
+        memcpy(&copy.entries[start], column.entries, column.count * sizeof(Entry))
+        copy.buckets[copy.columns] = bucket
+        copy.ends[copy.columns] = start + column.count
+        copy.columns += 1
 
 
 cdef void free_copy(Copy *copy) noexcept nogil:
@@ -158,8 +167,9 @@ cdef int add_entry(
     if count > room:  # as when events come in: what a record cannot hold enters no column, and is counted
         state.saturated += count - room
         count = room
-    if count and column_append(ring_column(state, ring, bucket), slot, count, state.arena.count):
-        return -1
+    if count and (ring == 0 or has_column(&state.windows, bucket)):
+        if column_append(ring_column(state, ring, bucket), slot, count, state.arena.count):
+            return -1
     if ring == 0:
         row.windows[0] += count if bucket > rolled - MINUTE_COLUMNS else 0
     else:

@@ -1,5 +1,6 @@
 """One shard of one signal type: records, index and window columns behind a lock, as Python sees them."""
 
+from libc.math cimport INFINITY, fabs, isfinite
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
@@ -9,7 +10,7 @@ from cpython.buffer cimport PyBuffer_FillInfo
 import numpy as np
 
 from tidal._ext.arena cimport arena_close, arena_ensure, arena_open
-from tidal._ext.best cimport Best, close_best, offer, open_best
+from tidal._ext.best cimport Best, close_best, offer, open_best, worst_value
 from tidal._ext.decay cimport (
     SUMS_MAX, Reading, ShardState, add_to_sums, close_reading, find_or_insert, open_reader, open_reading,
     read_score, reading_of, turns,
@@ -34,6 +35,13 @@ cdef class RecordView:
     def __getbuffer__(self, Py_buffer *buffer, int flags):
         # Read-only: records change by events only.
         PyBuffer_FillInfo(buffer, self, self.shard.state.arena.rows, self.size, 1, flags)
+
+
+cdef double sum_below(const Best *best, const Reader *reader) noexcept nogil:
+    """A sum that, read, is certainly worse than the worst of the best: their order is that of the scores."""
+    cdef double value = worst_value(best) / reader.scale * reader.mantissa
+    value -= fabs(value) * 1e-15  # more than the roundings of this and of the reading together
+    return value if isfinite(value) else -INFINITY
 
 
 cdef class Shard:
@@ -80,12 +88,17 @@ cdef class Shard:
         cdef uint32_t slot
         cdef const HotRecord *rows = self.state.arena.rows
         cdef Reader reader
+        cdef double cutoff = -INFINITY  # a sum below it cannot be among the best: spares its division
         open_best(&best, k, self.state.arena.count)
         with nogil:
             acquire(&self.state.lock)
             reader = open_reader(self.state, position, t)
             for slot in range(self.state.arena.count):
+                if rows[slot].sums[position] < cutoff and reader.low <= rows[slot].last_time < reader.high:
+                    continue
                 offer(&best, rows[slot].entity_id, read_score(self.state, &rows[slot], position, t, &reader))
+                if best.size == best.room:
+                    cutoff = sum_below(&best, &reader)
             unlock(&self.state.lock)
         return close_best(&best)
 
@@ -132,7 +145,7 @@ cdef class Shard:
     def stats(self):
         """Return plain counters: entities, events, late, saturated, and bytes by part."""
         cdef int i
-        cdef size_t columns = self.state.windows.dirty_capacity * sizeof(uint32_t)
+        cdef size_t columns = self.state.windows.running_capacity * sizeof(uint32_t)
         for i in range(60):
             columns += self.state.windows.minutes[i].capacity * sizeof(uint64_t)
         for i in range(168):

@@ -15,8 +15,6 @@ from tidal._ext.layout cimport HotRecord, Reader, acquire, prefetch, unlock
 from tidal._ext.shard cimport Shard
 
 cdef enum:
-    SHARDS_MAX = 256
-    DEALT = 65536       # events dealt out to the shards at a time
     LOOKED_UP = 64      # entities under one hold of the locks
 
 
@@ -36,15 +34,6 @@ def shards_of(const uint64_t[::1] entity_ids, uint32_t shard_count):
         for i in range(entity_ids.shape[0]):
             out[i] = <uint8_t>shard_index(entity_ids[i], shard_count)
     return shards
-
-
-# Room to deal out one block of events, by shard.
-cdef struct Deal:
-    uint64_t entity_ids[DEALT]
-    int64_t times[DEALT]
-    float weights[DEALT]
-    uint8_t homes[DEALT]
-    int64_t ends[SHARDS_MAX + 1]    # shard s has [ends[s - 1], ends[s])
 
 
 cdef void deal_out(Deal *deal, Events events, int64_t count, uint32_t shard_count) noexcept nogil:
@@ -93,11 +82,6 @@ cdef class ShardSet:
     leaves events half applied: the caller must not go on with these shards.
     """
 
-    cdef list shards
-    cdef ShardState *states[SHARDS_MAX]
-    cdef uint32_t count
-    cdef uint32_t turn
-
     def __cinit__(self, list shards not None):
         cdef Shard shard
         if not 1 <= len(shards) <= SHARDS_MAX:
@@ -109,11 +93,32 @@ cdef class ShardSet:
                 raise TypeError("None is not a shard")
             self.states[i] = shard.state
 
+    # -------------------------------------------------------------------------------------- clock
+
+    @property
+    def clock(self):
+        """The newest event time in ns, or None before the first event."""
+        return self.newest if self.started else None
+
+    def advance(self, int64_t t):
+        """Return the clock, moved to t if that is later. A shard follows with its next event or save."""
+        return self.move_clock(t)
+
+    cdef int64_t not_before_clock(self, int64_t t) noexcept:
+        return max(t, self.newest) if self.started else t
+
+    cdef int64_t move_clock(self, int64_t t) noexcept:
+        if not self.started or t > self.newest:
+            self.newest = t
+            self.started = True
+        return self.newest
+
     # -------------------------------------------------------------------------------------- writing
 
     def ingest(self, const uint64_t[::1] entity_ids, const float[::1] weights, const int64_t[::1] times):
         """Apply events in order."""
-        cdef Py_ssize_t count = entity_ids.shape[0], start = 0, size
+        cdef Py_ssize_t count = entity_ids.shape[0], start, size
+        cdef int64_t newest
         cdef Events events
         cdef Deal *deal = NULL
         cdef uint32_t first
@@ -122,6 +127,11 @@ cdef class ShardSet:
             raise ValueError("columns of different lengths")
         if count == 0:
             return
+        newest = times[0]
+        for start in range(1, count):
+            newest = max(newest, times[start])
+        start = 0
+        self.move_clock(newest)
         if self.count > 1:
             deal = <Deal *>malloc(sizeof(Deal))
             if deal == NULL:
@@ -158,17 +168,23 @@ cdef class ShardSet:
 
     def add(self, uint64_t entity_id, float weight, int64_t t):
         """Apply one event."""
+        self.add_one(entity_id, weight, t)
+
+    cdef int add_one(self, uint64_t entity_id, float weight, int64_t t) except -1:
         cdef Events events
-        cdef int failed
+        self.move_clock(t)
         events.entity_ids, events.weights, events.times = &entity_id, &weight, &t
-        failed = ingest_into(self.states[shard_index(entity_id, self.count)], events, 1)
-        if failed:
+        if ingest_into(self.states[shard_index(entity_id, self.count)], events, 1):
             raise MemoryError("no memory to apply an event")
+        return 0
 
     # -------------------------------------------------------------------------------------- reading
 
     def score(self, uint64_t entity_id, int position, int64_t t):
         """Return the decayed score at time t, float; 0.0 for an unknown entity."""
+        return self.score_one(entity_id, position, t)
+
+    cdef double score_one(self, uint64_t entity_id, int position, int64_t t) noexcept:
         cdef ShardState *state = self.states[shard_index(entity_id, self.count)]
         cdef HotRecord row
         cdef uint32_t slot
@@ -211,10 +227,14 @@ cdef class ShardSet:
 
         ``roll``: t is now, so that turning the windows to it first will serve the next reads too.
         """
+        return self.count_one(entity_id, window, t, roll)
+
+    cdef uint64_t count_one(self, uint64_t entity_id, int window, int64_t t, bint roll) except? 0:
         cdef uint32_t home = shard_index(entity_id, self.count), slot
         cdef ShardState *state = self.states[home]
         cdef HotRecord row
         cdef uint64_t total = 0
+        t = self.not_before_clock(t)
         if roll and turns(state, t):
             self.shards[home].roll(t)
         acquire(&state.lock)
@@ -234,6 +254,7 @@ cdef class ShardSet:
         cdef ShardState *state
         cdef Reading reading
         cdef bint failed = False
+        t = self.not_before_clock(t)
         for shard in range(self.count):
             state = self.states[shard]
             if roll and turns(state, t):

@@ -1,14 +1,14 @@
-"""Sealing, expiry and rotation of window columns.
+"""Folding, expiry and rotation of window columns.
 
-When the fine bucket turns, the running counts of the entities that were touched in it become a column of
-(slot, count) entries; the columns that leave a window are subtracted from the running counts. Hours are
-gathered from the minutes as these are sealed. So a read is one load, rotation costs the touched entities
-only, and memory follows activity.
+Each event leaves its slot in the list of the running bucket. When that bucket turns, the list becomes a
+column of (slot, count) entries, without a visit to any record; the columns that leave a window are
+subtracted from the running counts. An hour is gathered from its minutes when it is over. So a read is one
+load, rotation costs the touched entities only, and memory follows activity.
 """
 
 from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport calloc, free, malloc, realloc
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from tidal._ext.layout cimport HotRecord, prefetch
 
@@ -17,6 +17,7 @@ cdef enum:
     MINUTES_PER_HOUR = 60
     COLUMN_ENTRIES_MIN = 16
     COMPACT_MIN = 256
+    RUNNING_MIN = 16384         # slots that the running list may hold, however few rows there are
     SPARSE_FACTOR = 16          # below row_count / 16 entries, sorting beats a counter for each row
     RADIX_BITS = 10
     RADIX = 1 << RADIX_BITS
@@ -94,7 +95,7 @@ cdef int column_compact(Column *column, uint32_t row_count) noexcept nogil:
         if sort_entries(column, row_count):
             return -1
         join_entries(column)
-    elif count_entries(column, row_count):
+    elif gather(column, <const Column **>&column, 1, NULL, 0, row_count):
         return -1
     column.compacted = column.count
     trimmed = <Entry *>realloc(column.entries, column.count * sizeof(Entry))
@@ -104,20 +105,42 @@ cdef int column_compact(Column *column, uint32_t row_count) noexcept nogil:
     return 0
 
 
-cdef int count_entries(Column *column, uint32_t row_count) noexcept nogil:
-    """Compact by a counter for each row."""
+cdef int gather(
+    Column *target, const Column **sources, int source_count, const uint32_t *slots, size_t slot_count,
+    uint32_t row_count
+) noexcept nogil:
+    """Make target the compact sum of some columns (it may be one of them) and of a list of slots.
+
+    By a counter for each row. 0, or -1 without memory and unchanged.
+    """
     cdef uint32_t *totals = <uint32_t *>calloc(row_count, sizeof(uint32_t))
-    cdef size_t i
+    cdef Entry *entries
+    cdef size_t i, distinct = 0
     cdef uint32_t slot
+    cdef int source
     if totals == NULL:
         return -1
-    for i in range(column.count):
-        totals[column.entries[i].slot] += column.entries[i].count
-    column.count = 0
-    # Distinct slots are no more than entries were, so this never writes past what is there.
+    for source in range(source_count):
+        for i in range(sources[source].count):
+            totals[sources[source].entries[i].slot] += sources[source].entries[i].count
+    for i in range(slot_count):
+        totals[slots[i]] += 1
     for slot in range(row_count):
-        if totals[slot]:
-            push(column, slot, totals[slot])
+        distinct += totals[slot] != 0
+    entries = <Entry *>malloc((distinct + 1) * sizeof(Entry))
+    if entries == NULL:
+        free(totals)
+        return -1
+    free(target.entries)
+    target.entries = entries
+    target.capacity = distinct + 1
+    target.count = 0
+    for slot in range(row_count):
+        # Written always, kept where it counts: whether a row was touched cannot be predicted.
+        entries[target.count].slot = slot
+        entries[target.count].count = totals[slot]
+        target.count += totals[slot] != 0
+    target.compacted = target.count
     free(totals)
     return 0
 
@@ -182,50 +205,75 @@ cdef void windows_close(Windows *windows) noexcept nogil:
         column_clear(&windows.minutes[i])
     for i in range(HOUR_COLUMNS):
         column_clear(&windows.hours[i])
-    free(windows.dirty)
-    windows.dirty = NULL
+    free(windows.running)
+    windows.running = NULL
 
 
-cdef int windows_reserve(Windows *windows, size_t events) noexcept nogil:
-    """Make room for this many more dirty slots; 0, or -1 without memory."""
+cdef int windows_reserve(Windows *windows, size_t events, uint32_t row_count) noexcept nogil:
+    """Make room for this many more events in the running bucket; 0, or -1 without memory."""
     cdef size_t capacity
-    cdef uint32_t *dirty
-    if windows.fine_ns == 0 or windows.dirty_count + events <= windows.dirty_capacity:
+    cdef uint32_t *running
+    if windows.fine_ns == 0 or windows.running_count + events <= windows.running_capacity:
         return 0
-    capacity = windows.dirty_count + events + windows.dirty_capacity // 2
-    dirty = <uint32_t *>realloc(windows.dirty, capacity * sizeof(uint32_t))
-    if dirty == NULL:
+    if windows.running_count > max(<size_t>RUNNING_MIN, 2 * <size_t>row_count):
+        if fold_running(windows, row_count):
+            return -1
+    capacity = windows.running_count + events + windows.running_capacity // 2
+    running = <uint32_t *>realloc(windows.running, capacity * sizeof(uint32_t))
+    if running == NULL:
         return -1
-    windows.dirty = dirty
-    windows.dirty_capacity = capacity
+    windows.running = running
+    windows.running_capacity = capacity
     return 0
 
 
 # ------------------------------------------------------------------------------------------ rotation
 
 
-cdef int seal_running(Windows *windows, HotRecord *rows, uint32_t row_count) noexcept nogil:
-    """Move the running bucket's counts into its columns; 0, or -1 without memory."""
+cdef int fold_running(Windows *windows, uint32_t row_count) noexcept nogil:
+    """Move the list of the running bucket into its column; 0, or -1 without memory."""
     cdef size_t i
-    cdef uint32_t slot
-    cdef Column *minute = minute_column(windows, windows.rolled)
-    cdef Column *hour = hour_column(windows, hour_of(windows, windows.rolled))
-    cdef bint minutes = windows.keeps[0], hours = windows.hours_kept != 0
-    if minutes and column_reserve(minute, windows.dirty_count, row_count):
-        return -1
-    if hours and column_reserve(hour, windows.dirty_count, row_count):
-        return -1
-    for i in range(windows.dirty_count):
-        if i + AHEAD < windows.dirty_count:
-            prefetch(&rows[windows.dirty[i + AHEAD]])
-        slot = windows.dirty[i]
-        if minutes:
-            push(minute, slot, rows[slot].running)
-        if hours:
-            push(hour, slot, rows[slot].running)
-        rows[slot].running = 0
-    windows.dirty_count = 0
+    cdef Column *column
+    if windows.running_count == 0:
+        return 0
+    column = column_of(windows, 0 if windows.keeps[0] else 1, windows.rolled)
+    if column.count + windows.running_count >= row_count // SPARSE_FACTOR:
+        if gather(column, <const Column **>&column, 1, windows.running, windows.running_count, row_count):
+            return -1
+    else:  # few of many: a slot that stands twice costs less than sorting
+        if column_reserve(column, windows.running_count, row_count):
+            return -1
+        for i in range(windows.running_count):
+            push(column, windows.running[i], 1)
+    windows.running_count = 0
     return 0
+
+
+cdef int gather_hour(const Windows *windows, int64_t hour, Column *target, uint32_t row_count) noexcept nogil:
+    """Make target the sum of the minutes of the clock's hour; 0, or -1 without memory."""
+    cdef const Column *sources[MINUTES_PER_HOUR]
+    cdef size_t entries = 0
+    cdef int64_t first = hour * MINUTES_PER_HOUR
+    cdef int i, count = <int>(floor_divide(windows.clock, MINUTE_NS) - first + 1)
+    for i in range(count):
+        sources[i] = minute_column(<Windows *>windows, first + i)
+        entries += sources[i].count
+    if entries >= row_count // SPARSE_FACTOR:
+        return gather(target, sources, count, NULL, 0, row_count)
+    if column_reserve(target, entries, row_count):
+        return -1
+    for i in range(count):
+        if sources[i].count:
+            memcpy(&target.entries[target.count], sources[i].entries, sources[i].count * sizeof(Entry))
+            target.count += sources[i].count
+    return column_compact(target, row_count)
+
+
+cdef int close_hour(Windows *windows, int64_t hour, uint32_t row_count) noexcept nogil:
+    """Make the column of the clock's hour final, as the clock is about to leave it."""
+    if windows.keeps[0]:
+        return gather_hour(windows, hour, hour_column(windows, hour), row_count)
+    return column_compact(hour_column(windows, hour), row_count)
 
 
 cdef void apply_column(const Column *column, HotRecord *rows, int window, bint adds) noexcept nogil:
@@ -239,17 +287,17 @@ cdef void apply_column(const Column *column, HotRecord *rows, int window, bint a
 
 cdef int roll_fine(Windows *windows, HotRecord *rows, uint32_t row_count, int64_t fine) noexcept nogil:
     cdef int window
-    cdef int64_t bucket
+    cdef int64_t i
     cdef Shift shift
     if fine == windows.rolled:
         return 0
-    if seal_running(windows, rows, row_count):
+    if fold_running(windows, row_count):
         return -1
     for window in range(3):
         if windows.keeps[window]:
             shift = shift_to(windows, window, fine * windows.fine_ns)
-            for bucket in range(shift.low + 1, shift.high + 1):
-                apply_column(column_of(windows, window, bucket), rows, window, shift.adds)
+            for i in range(shift.columns):
+                apply_column(column_in(windows, &shift, i), rows, window, shift.adds)
     windows.rolled = fine
     windows.running_start = fine * windows.fine_ns
     return 0
@@ -281,13 +329,15 @@ cdef int advance_clock(Windows *windows, HotRecord *rows, uint32_t row_count, in
     if fine > windows.rolled and roll_fine(windows, rows, row_count, fine):
         return -1
     past = floor_divide(windows.clock, windows.fine_ns)
+    hour, past_hour = hour_of(windows, fine), hour_of(windows, past)
+    # The minutes of an hour that ends are all there still.
+    if windows.hours_kept and hour > past_hour and close_hour(windows, past_hour, row_count):
+        return -1
     windows.clock = t
     if windows.keeps[0]:
         for bucket in range(past, min(fine, past + MINUTE_COLUMNS)):
             column_clear(minute_column(windows, bucket + 1))  # the slot of the minute an hour before
-    hour, past_hour = hour_of(windows, fine), hour_of(windows, past)
-    if windows.hours_kept and hour > past_hour:
-        column_compact(hour_column(windows, past_hour), row_count)
+    if windows.hours_kept:
         for bucket in range(past_hour + 1, min(hour, past_hour + HOUR_COLUMNS) + 1):
             column_clear(hour_column(windows, bucket - windows.hours_kept))
     return 0
@@ -300,14 +350,14 @@ cdef int add_late(
     memory.
     """
     cdef int64_t fine = floor_divide(t, windows.fine_ns), hour = hour_of(windows, fine)
-    cdef int64_t clock = floor_divide(windows.clock, windows.fine_ns)
+    cdef int64_t clock = floor_divide(windows.clock, windows.fine_ns), newest = hour_of(windows, clock)
     cdef int64_t rolled_hour = hour_of(windows, windows.rolled)
     if windows.keeps[0] and fine > clock - MINUTE_COLUMNS:
         if column_append(minute_column(windows, fine), slot, 1, row_count):
             return -1
         row.windows[0] += fine > windows.rolled - SPAN[0]
-    if windows.hours_kept and hour > hour_of(windows, clock) - windows.hours_kept:
-        if column_append(hour_column(windows, hour), slot, 1, row_count):
+    if windows.hours_kept and hour > newest - windows.hours_kept:
+        if has_column(windows, hour) and column_append(hour_column(windows, hour), slot, 1, row_count):
             return -1
         row.windows[1] += windows.keeps[1] and hour > rolled_hour - SPAN[1]
         row.windows[2] += windows.keeps[2] and hour > rolled_hour - SPAN[2]
@@ -322,50 +372,65 @@ cdef Column *column_of(const Windows *windows, int window, int64_t bucket) noexc
             else hour_column(<Windows *>windows, bucket))
 
 
+cdef bint has_column(const Windows *windows, int64_t hour) noexcept nogil:
+    """Whether an hour has a column of its own: where minutes are kept, the clock's hour is in theirs."""
+    return not windows.keeps[0] or hour < floor_divide(windows.clock, HOUR_NS)
+
+
 cdef Shift shift_to(const Windows *windows, int window, int64_t t) noexcept nogil:
     """What separates a running count from the count at time t, or at the clock if that is later."""
     cdef Shift shift
     cdef int64_t span = SPAN[window]
     cdef int64_t target = floor_divide(max(t, windows.clock), windows.fine_ns), rolled = windows.rolled
-    cdef int64_t newest = floor_divide(windows.clock, windows.fine_ns), oldest
+    cdef int64_t clock = floor_divide(windows.clock, windows.fine_ns), newest = clock, oldest, high
     if window > 0:
         target, rolled = hour_of(windows, target), hour_of(windows, rolled)
         newest = hour_of(windows, newest)
         oldest = newest - windows.hours_kept
     else:
         oldest = newest - MINUTE_COLUMNS
+    shift.window = window
     shift.adds = target < rolled
     shift.everything = target - span >= newest
-    # Only (oldest, newest] has columns.
-    shift.low = max(min(target, rolled) - span, oldest)
-    shift.high = min(max(target, rolled) - span, newest)
+    # Only the buckets in (oldest, newest] have columns.
+    shift.first = max(min(target, rolled) - span, oldest) + 1
+    high = min(max(target, rolled) - span, newest)
+    shift.whole = max(high - shift.first + 1, 0)
+    shift.columns = shift.whole
+    if window > 0 and shift.whole and not has_column(windows, high):
+        shift.whole -= 1
+        shift.minute = high * MINUTES_PER_HOUR
+        shift.columns = shift.whole + clock - shift.minute + 1
     return shift
 
 
-cdef uint32_t shift_of_slot(
-    const Windows *windows, int window, const Shift *shift, uint32_t slot
-) noexcept nogil:
-    """The events of one slot in the buckets (low, high]."""
+cdef const Column *column_in(const Windows *windows, const Shift *shift, int64_t i) noexcept nogil:
+    """The i-th of a shift's columns."""
+    if i < shift.whole:
+        return column_of(windows, shift.window, shift.first + i)
+    return minute_column(<Windows *>windows, shift.minute + i - shift.whole)
+
+
+cdef uint32_t shift_of_slot(const Windows *windows, const Shift *shift, uint32_t slot) noexcept nogil:
+    """The events of one slot in a shift's columns."""
     cdef uint32_t total = 0
-    cdef int64_t bucket
+    cdef int64_t c
     cdef size_t i
     cdef const Column *column
-    for bucket in range(shift.low + 1, shift.high + 1):
-        column = column_of(windows, window, bucket)
+    for c in range(shift.columns):
+        column = column_in(windows, shift, c)
         for i in range(column.count):
             if column.entries[i].slot == slot:
                 total += column.entries[i].count
     return total
 
 
-cdef void shift_of_all(
-    const Windows *windows, int window, const Shift *shift, uint32_t *shifts_out
-) noexcept nogil:
-    """Add the events of each slot in the buckets (low, high] to shifts_out[slot]."""
-    cdef int64_t bucket
+cdef void shift_of_all(const Windows *windows, const Shift *shift, uint32_t *shifts_out) noexcept nogil:
+    """Add the events of each slot in a shift's columns to shifts_out[slot]."""
+    cdef int64_t c
     cdef size_t i
     cdef const Column *column
-    for bucket in range(shift.low + 1, shift.high + 1):
-        column = column_of(windows, window, bucket)
+    for c in range(shift.columns):
+        column = column_in(windows, shift, c)
         for i in range(column.count):
             shifts_out[column.entries[i].slot] += column.entries[i].count

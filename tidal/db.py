@@ -483,8 +483,7 @@ class TidalDb:
     def records(self, signal: str) -> list[NDArray[np.void]]:
         """Return the hot records of each shard as structured arrays: live, read-only, without a copy.
 
-        Fields: entity_id, last_time, sums (scaled to a landmark: use score() for values), total, windows,
-        running.
+        Fields: entity_id, last_time, sums (scaled to a landmark: use score() for values), total, windows.
         """
         self._kind(signal)
         return self._ledger.table(signal).records()

@@ -31,7 +31,7 @@ def ingest(shard: Shard, ids: list[int], times: list[int], weights: list[float] 
 def test_the_record_is_one_cache_line() -> None:
     assert RECORD_BYTES == RECORD_DTYPE.itemsize == 64
     assert {name: RECORD_DTYPE.fields[name][1] for name in RECORD_DTYPE.names or ()} == {
-        "entity_id": 0, "last_time": 8, "sums": 16, "total": 40, "windows": 48, "running": 60,
+        "entity_id": 0, "last_time": 8, "sums": 16, "total": 40, "windows": 48, "reserved": 60,
     }  # fmt: skip
     shard = Shard([DAY], True, True, True)
     ingest(shard, [5, 6], [0, 1])

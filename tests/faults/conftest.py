@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from faultkit.mounts import why_not
 from faultkit.places import fast_folder
 

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from faultkit.events import columns
 from faultkit.oracle import check_db
 from faultkit.soak import run_program
 from faultkit.store import open_store
+
 from tidal.errors import StorageError
 
 

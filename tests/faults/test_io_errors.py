@@ -8,9 +8,9 @@ import logging
 from pathlib import Path
 
 import pytest
-
 from faultkit.faulty import Fault, FaultyFs
 from faultkit.sweep import WORKLOADS, Run, Sweep, writing
+
 from tidal.errors import StorageError, StorePoisoned
 from tidal.wal.active import ActiveSegment
 
@@ -105,6 +105,7 @@ def test_the_sweep_sees_a_log_that_goes_on_after_a_failed_sync(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The harness itself: a log that shrugs its failures off is found out."""
+
     def careless(self: ActiveSegment) -> None:
         with contextlib.suppress(StorageError):
             self._file.sync()

@@ -1,7 +1,7 @@
 """Below the FileSystem: what the kernel may answer, made by a shim around the C library.
 
-It shows that OsFileSystem does its part: short writes and reads are continued, an interrupted call is made again,
-and every errno becomes one of tidal's own errors.
+It shows that OsFileSystem does its part: short writes and reads are continued, an interrupted call is made
+again, and every errno becomes one of tidal's own errors.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import errno
 from pathlib import Path
 
 import pytest
-
 from faultkit.oracle import check_db
 from faultkit.shim import Outcome, compile_shim, compiler, run_under
 from faultkit.store import open_store
@@ -41,9 +40,7 @@ def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def play(shim: Path, tmp_path: Path, rules: str, path: str) -> Outcome:
-    return run_under(
-        shim, PROGRAM, str(tmp_path / "store"), path=path, rules=rules, log=tmp_path / "struck"
-    )
+    return run_under(shim, PROGRAM, str(tmp_path / "store"), path=path, rules=rules, log=tmp_path / "struck")
 
 
 def judge(tmp_path: Path, outcome: Outcome) -> list[str]:

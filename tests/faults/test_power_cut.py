@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from faultkit.mounts import KINDS, available
 from faultkit.soak import run_program
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from faultkit.events import columns, expected
 from faultkit.hooked import Call, HookedFs
 from faultkit.store import open_store
+
 from tidal import TidalDb
 
 _PATIENCE_SECONDS = 30

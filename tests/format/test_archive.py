@@ -188,6 +188,7 @@ def test_entries_that_do_not_add_up_are_refused_whatever_their_hash_says() -> No
         [first, second._replace(stored_bytes=second.stored_bytes - 1)],
         [first, second._replace(events=0)],
         [first, second._replace(max_time=second.max_time + 1)],
+        [first._replace(max_time=first.max_time + 1), second],  # all in all the same
         [first, second._replace(types=bytes([2]) + bytes(31))],
         [first._replace(plain_bytes=BLOCK_PLAIN_BYTES_MAX + 1), second],
         [first],
@@ -195,6 +196,26 @@ def test_entries_that_do_not_add_up_are_refused_whatever_their_hash_says() -> No
     ):
         with pytest.raises(FormatError):
             decoded(rehashed(wrong, blocks))
+
+
+@pytest.mark.parametrize(
+    "change", [{"min_time": HEADER.min_time - 1}, {"types": bytes([3]) + bytes(31)}, {"last_seq": 9}]
+)
+def test_a_header_that_the_entries_do_not_add_up_to_is_refused(change: dict[str, object]) -> None:
+    with pytest.raises(FormatError, match="the directory does not agree with the header"):
+        decoded(rehashed(*parts(), **change))
+
+
+def test_a_block_larger_than_any_that_is_written_is_refused_undecoded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    keys = tuple(NewKey("item", number, "k" * 65_000) for number in range(65))
+    with monkeypatch.context() as patch:
+        patch.setattr(archive, "BLOCK_PLAIN_BYTES_MAX", 1 << 30)
+        _, data = made([replace(batch(11), new_keys=keys)])
+    monkeypatch.setattr(archive, "decode_block", lambda *_: pytest.fail("it was decoded"))
+    with pytest.raises(FormatError, match="lengths that are never written"):
+        decoded(data)
 
 
 def with_block(stored: bytes, **changes: int) -> bytes:

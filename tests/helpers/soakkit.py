@@ -65,7 +65,7 @@ def finish(
     figures: Mapping[str, Any],
     violations: Sequence[str],
 ) -> int:
-    """Print the result, write it to ``out`` if given, and return the exit code: 1 if there were violations."""
+    """Print the result, write it to ``out`` if given, and return the exit code: 1 if there are violations."""
     result = {
         "program": program,
         "seconds": round(seconds, 1),

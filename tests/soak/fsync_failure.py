@@ -1,4 +1,4 @@
-"""Syncs that really fail, on ext4 and XFS: no false acknowledgement, and no event that comes and goes. Needs root."""
+"""Syncs that really fail, on ext4 and XFS: no false acknowledgement, nothing comes and goes. Needs root."""
 
 from __future__ import annotations
 

@@ -27,25 +27,25 @@ def main(argv: Sequence[str]) -> int:
     places, known = Counter[str](), set[str]()
     errors: Counter[str] = Counter()
     violations: list[str] = []
-        parts = [
-            Part(name, sync, code, short, sticky, args.step)
-            for name in WORKLOADS
-            for sync in POLICIES
-            for code, short in KINDS
-            for sticky in (False, True)
-        ]
-        calls = {name: Sweep(*WORKLOADS[name]).calls() for name in WORKLOADS}
-        expected = sum(calls[part.workload] for part in parts) // args.step
-        progress = Progress(expected, "injections")
-        with ProcessPoolExecutor(args.workers, mp_context=get_context("spawn")) as pool:
-            for found in pool.map(_sweep, parts):
-                places += found.places
-                known |= found.places.keys()
-                errors += found.errors
-                violations += found.violations
-                progress.note(f"{len(violations)} violations")
-                progress.add(found.injections)
-        progress.end()
+    parts = [
+        Part(name, sync, code, short, sticky, args.step)
+        for name in WORKLOADS
+        for sync in POLICIES
+        for code, short in KINDS
+        for sticky in (False, True)
+    ]
+    calls = {name: Sweep(*WORKLOADS[name]).calls() for name in WORKLOADS}
+    expected = sum(calls[part.workload] for part in parts) // args.step
+    progress = Progress(expected, "injections")
+    with ProcessPoolExecutor(args.workers, mp_context=get_context("spawn")) as pool:
+        for found in pool.map(_sweep, parts):
+            places += found.places
+            known |= found.places.keys()
+            errors += found.errors
+            violations += found.violations
+            progress.note(f"{len(violations)} violations")
+            progress.add(found.injections)
+    progress.end()
     figures = {
         "injections": progress.done,
         "places hit": len(places),

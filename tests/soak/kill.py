@@ -25,8 +25,12 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="kill", description=__doc__)
     parser.add_argument("--cycles", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--workers", type=int, default=1, help="processes that kill, each with its own stores")
-    parser.add_argument("--folder", help="where the stores lie; /dev/shm if it is there, as a kill needs no disk")
+    parser.add_argument(
+        "--workers", type=int, default=1, help="processes that kill, each with its own stores"
+    )
+    parser.add_argument(
+        "--folder", help="where the stores lie; /dev/shm if it is there, as a kill needs no disk"
+    )
     parser.add_argument("--out")
     args = parser.parse_args(argv)
     place = args.folder or ("/dev/shm" if os.access("/dev/shm", os.W_OK) else None)

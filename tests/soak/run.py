@@ -1,7 +1,7 @@
 """Runs the soak programs, one after the other, and writes what came of them: JSON and a table.
 
-    python tests/soak/run.py --size small --out build/soak          # all programs
-    python tests/soak/run.py kill --cycles 100000 --out kill.json   # one, with arguments of its own
+python tests/soak/run.py --size small --out build/soak          # all programs
+python tests/soak/run.py kill --cycles 100000 --out kill.json   # one, with arguments of its own
 """
 
 from __future__ import annotations

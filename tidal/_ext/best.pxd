@@ -1,5 +1,6 @@
 """The k best of many candidates: a bounded heap."""
 
+from libc.math cimport INFINITY
 from libc.stdint cimport uint64_t
 
 cdef struct Candidate:
@@ -28,3 +29,8 @@ cdef inline void offer(Best *best, uint64_t entity_id, double value) noexcept no
     new.value, new.entity_id = value, entity_id
     if best.size < best.room or (best.room and worse(&best.heap[0], &new)):
         replace_worst(best, &new)
+
+
+cdef inline double worst_value(const Best *best) noexcept nogil:
+    """What a candidate must reach, once there is no more room."""
+    return best.heap[0].value if best.room else INFINITY

@@ -6,7 +6,7 @@
  *     16    24 sums        f64 x 3, one for each half-life, scaled to the landmark of last_time (landmark.h)
  *     40     8 total       u64, count of all events
  *     48    12 windows     u32 x 3, running counts for 1h, 24h, 7d
- *     60     4 running     u32, events in the running bucket (minute or hour) that no column holds yet
+ *     60     4 reserved    u32, zero
  */
 #ifndef TIDAL_HOT_RECORD_H
 #define TIDAL_HOT_RECORD_H
@@ -21,7 +21,7 @@ typedef struct {
     double sums[3];
     uint64_t total;
     uint32_t windows[3];
-    uint32_t running;
+    uint32_t reserved;
 } tidal_hot_record;
 
 static_assert(sizeof(tidal_hot_record) == 64, "a hot record fills one cache line");
@@ -30,6 +30,6 @@ static_assert(offsetof(tidal_hot_record, last_time) == 8, "last_time moved");
 static_assert(offsetof(tidal_hot_record, sums) == 16, "sums moved");
 static_assert(offsetof(tidal_hot_record, total) == 40, "total moved");
 static_assert(offsetof(tidal_hot_record, windows) == 48, "windows moved");
-static_assert(offsetof(tidal_hot_record, running) == 60, "running moved");
+static_assert(offsetof(tidal_hot_record, reserved) == 60, "reserved moved");
 
 #endif

@@ -78,21 +78,30 @@ static inline int64_t tidal_round(double x) { /* |x| < 2^51 */
     return bits - 0x4338000000000000;
 }
 
-/* Split 2^(age / h) into mantissa in [1, 2] and exponent: value = mantissa * 2^exponent. */
-static inline double tidal_scale_parts(int64_t age, int64_t half_life, double inverse, int64_t *exponent) {
+/* Where an age lies: in which whole half-life, and next to which 64th of it. Both rise with the age. */
+static inline int64_t tidal_place(int64_t age, int64_t half_life, double inverse, int64_t *whole_out) {
     int64_t whole = tidal_round(tidal_to_double(age) * inverse);
     int64_t rest = age - whole * half_life;
     int64_t low = -(int64_t)(rest < 0), high = -(int64_t)(rest >= half_life); /* all ones where true */
     whole += low - high;
     rest += (low & half_life) - (high & half_life);
-    double x = tidal_to_double(rest) * inverse;
-    int64_t i = tidal_round(x * 64.0);
-    double z = x - tidal_to_double(i) * 0x1p-6;
+    *whole_out = whole;
+    return tidal_round(tidal_to_double(rest) * inverse * 64.0);
+}
+
+/* 2^(rest / h) for a rest next to the i-th 64th of a half-life; in [1, 2]. */
+static inline double tidal_mantissa(int64_t rest, int64_t i, double inverse) {
+    double z = tidal_to_double(rest) * inverse - tidal_to_double(i) * 0x1p-6;
     double p = z * (0x1.62e42fefa39efp-1 + z * (0x1.ebfbdff82c58fp-3 + z * (0x1.c6b08d704a0c0p-5
              + z * (0x1.3b2ab6fba4e77p-7 + z * 0x1.5d87fe78a6731p-10))));
     double entry = tidal_exp2_table[i];
-    *exponent = whole;
     return entry + entry * p;
+}
+
+/* Split 2^(age / h) into mantissa in [1, 2] and exponent: value = mantissa * 2^exponent. */
+static inline double tidal_scale_parts(int64_t age, int64_t half_life, double inverse, int64_t *exponent) {
+    int64_t i = tidal_place(age, half_life, inverse, exponent);
+    return tidal_mantissa(age - *exponent * half_life, i, inverse);
 }
 
 /* 2^e for -1022 <= e <= 1023 */
@@ -157,19 +166,29 @@ static inline double tidal_move_sum(const tidal_decay *d, double sum, int64_t fr
 #define TIDAL_VECTOR_CLONES __attribute__((unused))
 #endif
 
-/* tidal_add_term for a column of events that share one cell. The compiler makes a clone of this loop for each
- * vector width, and the loader picks the one that the processor can run. */
+/* tidal_add_term for a column of events between `earliest` and `latest` that share one cell. The compiler makes
+ * a clone of this loop for each vector width, and the loader picks the one that the processor can run. */
 TIDAL_VECTOR_CLONES
 static void tidal_add_terms(const tidal_decay *d, const float *restrict weight, const int64_t *restrict t,
-                            int64_t count, int64_t landmark, double *restrict terms_out) {
+                            int64_t count, int64_t landmark, int64_t earliest, int64_t latest,
+                            double *restrict terms_out) {
     const int64_t half_life = d->half_life;
     const double inverse = d->inverse;
+    int64_t e, e_latest;
     if (!half_life) {
         for (int64_t i = 0; i < count; i++) terms_out[i] = (double)weight[i];
         return;
     }
+    const int64_t place = tidal_place(earliest - landmark, half_life, inverse, &e);
+    if (tidal_place(latest - landmark, half_life, inverse, &e_latest) == place && e == e_latest) {
+        /* All between lie there too, so that only the last steps differ: the same ones, with the same bits. */
+        const int64_t base = landmark + e * half_life;
+        const double power = tidal_power_of_two(e);
+        for (int64_t i = 0; i < count; i++)
+            terms_out[i] = (double)weight[i] * (tidal_mantissa(t[i] - base, place, inverse) * power);
+        return;
+    }
     for (int64_t i = 0; i < count; i++) {
-        int64_t e;
         double mantissa = tidal_scale_parts(t[i] - landmark, half_life, inverse, &e);
         terms_out[i] = (double)weight[i] * (mantissa * tidal_power_of_two(e));
     }

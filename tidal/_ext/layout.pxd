@@ -10,7 +10,7 @@ cdef extern from "hot_record.h" nogil:
         double sums[3]
         uint64_t total
         uint32_t windows[3]
-        uint32_t running
+        uint32_t reserved
 
 
 cdef extern from "landmark.h" nogil:
@@ -32,8 +32,8 @@ cdef extern from "landmark.h" nogil:
     double read_sum "tidal_read_sum"(const Decay *decay, double value, int64_t t, int64_t landmark)
     double move_sum "tidal_move_sum"(const Decay *decay, double value, int64_t source, int64_t target)
     void add_terms "tidal_add_terms"(
-        const Decay *decay, const float *weight, const int64_t *t, int64_t count, int64_t landmark, double
-        *terms_out)
+        const Decay *decay, const float *weight, const int64_t *t, int64_t count, int64_t landmark,
+        int64_t earliest, int64_t latest, double *terms_out)
 
 
 cdef extern from "memory.h" nogil:

@@ -34,32 +34,37 @@ cdef struct Windows:
     int64_t clock               # ns, newest event time
     int64_t rolled              # fine bucket of the running counts, at or after that of the clock
     int64_t running_start       # ns where that bucket starts: events from here on take the fast path
-    uint32_t *dirty             # slots whose `running` is not zero, each once
-    size_t dirty_count
-    size_t dirty_capacity
+    uint32_t *running           # the slots of that bucket's events that its column does not hold yet
+    size_t running_count
+    size_t running_capacity
     Column minutes[MINUTE_COLUMNS]
-    Column hours[HOUR_COLUMNS]
+    Column hours[HOUR_COLUMNS]  # where minutes are kept, the clock's hour is in their columns alone
 
 # What must be added to or taken from a running count to read it at another time.
 cdef struct Shift:
     bint everything     # all counts are zero there
-    bint adds           # add what lies in (low, high], instead of subtracting
-    int64_t low
-    int64_t high
+    bint adds           # add what the columns hold, instead of subtracting
+    int window
+    int64_t columns     # how many; see column_in()
+    int64_t whole       # of them, columns of the window's own buckets, from `first` on
+    int64_t first
+    int64_t minute      # where the others begin: minutes of the clock's hour
 
 cdef void windows_open(Windows *windows, bint hour, bint day, bint week) noexcept nogil
 cdef void windows_close(Windows *windows) noexcept nogil
-cdef int windows_reserve(Windows *windows, size_t events) noexcept nogil
+cdef int windows_reserve(Windows *windows, size_t events, uint32_t row_count) noexcept nogil
 cdef int advance_clock(Windows *windows, HotRecord *rows, uint32_t row_count, int64_t t) noexcept nogil
 cdef int roll_to(Windows *windows, HotRecord *rows, uint32_t row_count, int64_t t) noexcept nogil
-cdef int seal_running(Windows *windows, HotRecord *rows, uint32_t row_count) noexcept nogil
+cdef int gather_hour(
+    const Windows *windows, int64_t hour, Column *target, uint32_t row_count) noexcept nogil
+cdef void column_clear(Column *column) noexcept nogil
+cdef int fold_running(Windows *windows, uint32_t row_count) noexcept nogil
 cdef int add_late(
     Windows *windows, HotRecord *row, uint32_t slot, uint32_t row_count, int64_t t) noexcept nogil
 cdef Shift shift_to(const Windows *windows, int window, int64_t t) noexcept nogil
-cdef uint32_t shift_of_slot(
-    const Windows *windows, int window, const Shift *shift, uint32_t slot) noexcept nogil
-cdef void shift_of_all(
-    const Windows *windows, int window, const Shift *shift, uint32_t *shifts_out) noexcept nogil
+cdef uint32_t shift_of_slot(const Windows *windows, const Shift *shift, uint32_t slot) noexcept nogil
+cdef void shift_of_all(const Windows *windows, const Shift *shift, uint32_t *shifts_out) noexcept nogil
+cdef bint has_column(const Windows *windows, int64_t hour) noexcept nogil
 cdef int column_append(Column *column, uint32_t slot, uint32_t count, uint32_t row_count) noexcept nogil
 cdef int column_compact(Column *column, uint32_t row_count) noexcept nogil
 cdef int64_t floor_divide(int64_t value, int64_t divisor) noexcept nogil

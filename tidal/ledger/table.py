@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-import threading
 from typing import Any, NamedTuple, SupportsIndex
 
 import numpy as np
@@ -16,7 +15,7 @@ from tidal.ledger.saved import SavedShard, reshard
 from tidal.schema.measures import COUNT, SCORE, Measure
 from tidal.schema.spec import ALL, WINDOW_SECONDS, SignalType
 
-_WINDOW_POSITIONS = {**{name: i for i, name in enumerate(WINDOW_SECONDS)}, ALL: len(WINDOW_SECONDS)}
+WINDOW_POSITIONS = {**{name: i for i, name in enumerate(WINDOW_SECONDS)}, ALL: len(WINDOW_SECONDS)}
 
 
 class Ranking(NamedTuple):
@@ -35,45 +34,38 @@ class Table:
 
     def __init__(self, signal: SignalType, shard_count: int) -> None:
         self.signal = signal
-        self.clock: int | None = None
-        self._clock_lock = threading.Lock()
         keeps = [window in signal.windows for window in WINDOW_SECONDS]
         self.shards = [Shard(signal.half_lives, *keeps) for _ in range(shard_count)]
-        self._set = ShardSet(self.shards)
+        self.shard_set = ShardSet(self.shards)
+
+    @property
+    def clock(self) -> int | None:
+        """The newest event time in ns, or None before the first event."""
+        return self.shard_set.clock
 
     # ------------------------------------------------------------------------------ writing
 
     def ingest(self, ids: NDArray[np.uint64], weights: NDArray[np.float32], times: NDArray[np.int64]) -> None:
         """Apply checked events in order. O(n); releases the GIL."""
-        if len(ids):
-            self._advance(int(times.max()))
-            self._set.ingest(ids, weights, times)
+        self.shard_set.ingest(ids, weights, times)
 
     def add(self, entity_id: int, weight: float, t: int) -> None:
         """Apply one checked event."""
-        self._advance(t)
-        self._set.add(entity_id, weight, t)
-
-    def _advance(self, t: int) -> int:
-        """Return the clock, moved to t if that is later. A shard follows with its next event or save."""
-        with self._clock_lock:
-            if self.clock is None or t > self.clock:
-                self.clock = t
-            return self.clock
+        self.shard_set.add(entity_id, weight, t)
 
     # ------------------------------------------------------------------------------ reading
 
     def score(self, entity_id: int, position: int, at: int) -> float:
-        return self._set.score(entity_id, position, at)
+        return self.shard_set.score(entity_id, position, at)
 
     def count(self, entity_id: int, window: str, at: int, now: bool) -> int:
-        return self._set.count_of(entity_id, _WINDOW_POSITIONS[window], self._not_before_clock(at), now)
+        return self.shard_set.count_of(entity_id, WINDOW_POSITIONS[window], at, now)
 
     def scores(self, ids: NDArray[np.uint64], position: int, at: int) -> NDArray[np.float64]:
-        return self._set.scores(ids, position, at)
+        return self.shard_set.scores(ids, position, at)
 
     def counts(self, ids: NDArray[np.uint64], window: str, at: int, now: bool) -> NDArray[np.uint64]:
-        return self._set.counts(ids, _WINDOW_POSITIONS[window], self._not_before_clock(at), now)
+        return self.shard_set.counts(ids, WINDOW_POSITIONS[window], at, now)
 
     def values(self, ids: NDArray[np.uint64], measure: Measure, at: int, now: bool) -> NDArray[Any]:
         """Return a measure of each id: float64[n], or uint64[n] for counts."""
@@ -88,7 +80,7 @@ class Table:
         if measure.what == SCORE:
             parts = [shard.top_scores(k, measure.position, at) for shard in self.shards]
         else:
-            position, t = _WINDOW_POSITIONS[measure.window], self._not_before_clock(at)
+            position, t = WINDOW_POSITIONS[measure.window], self._not_before_clock(at)
             parts = [shard.top_counts(k, position, t, now) for shard in self.shards]
         best = rank_best(
             np.concatenate([ids for ids, _ in parts]), np.concatenate([values for _, values in parts]), k
@@ -119,7 +111,7 @@ class Table:
         """Add the state of another table of the same type over other events; into an empty one: restore
         it.
         """
-        clock = self._advance(clock)
+        clock = self.shard_set.advance(clock)
         for shard, part in zip(self.shards, reshard(saved, len(self.shards), clock), strict=True):
             shard.merge(part, clock)
 

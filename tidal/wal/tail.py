@@ -62,8 +62,11 @@ def _refuse_lost_durable(walk: SegmentWalk, data: memoryview) -> int:
                     info.path, info.size, f"{walk.stopped}; what follows cannot be told from damage"
                 )
             continue
-        batches += 1
-        durable = unit.seal.last_seq if isinstance(unit, SealAt) else unit.durable_seq
+        if isinstance(unit, SealAt):
+            durable = unit.seal.last_seq
+        else:
+            durable = unit.durable_seq
+            batches += 1
         if durable >= lost:
             raise CorruptLog(
                 info.path, info.size,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import faulthandler
 import os
 import shutil
 import signal
@@ -96,7 +95,6 @@ def _in_child(name: str, folder: Path, number: int) -> int:
     if child == 0:
         code = _WRONG
         try:
-            faulthandler.cancel_dump_traceback_later()
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
             signal.alarm(SECONDS)  # ends the process if it hangs
             code = _run(name, folder / f"{os.getpid()}", folder / "whole", number)

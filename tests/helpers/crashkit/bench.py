@@ -16,7 +16,7 @@ from tidal.db import Settings
 from tidal.errors import CorruptionError, NoSpace, StorageError
 from tidal.opening import StoreOptions, Wiring, open_store
 from tidal.store import StorePaths
-from tidal.testing.disk import Faults, FileEngine, MemoryDisk
+from tidal.testing.disk import FileEngine, MemoryDisk
 from tidal.wal import parse_sync
 
 BASE: Final = Path("/s")
@@ -72,11 +72,13 @@ class Bench:
         sync: str = "group",
         keyed: bool = False,
         story: int = 0,
-        faults: Faults | None = None,
+        faults: Any = None,
         keeps_cache: bool = False,
         **options: Any,
     ) -> None:
         self.disk = MemoryDisk(faults=faults, keeps_cache=keeps_cache)
+        if faults is not None:
+            faults.disk = self.disk
         self.sent = Sent()
         self.sync, self.keyed, self.story, self.options = sync, keyed, story, options
         self._checkpoints: list[int] = []

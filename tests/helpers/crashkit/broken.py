@@ -112,7 +112,7 @@ def live_with(
     bench.kill()
     if problem is not None:
         return Seen(f"{name}, {failure}: {problem}", True)
-    result = Explorer(f"{name}, {failure}", bench, budget).run()
+    result = Explorer(f"{name}, {failure}", bench, budget, begin=faulty.struck_at).run()
     return Seen(result.problems[0] if result.problems else None, True, result.unique)
 
 

@@ -40,7 +40,7 @@ class Explorer:
 
     def __init__(self, name: str, bench: Bench, budget: Budget, seed: int = 0, begin: int = 0) -> None:
         self.result = Explored(name)
-        self._bench, self._budget, self._begin = bench, budget, begin
+        self._bench, self.budget, self._begin = bench, budget, begin
         self._rng = random.Random(f"{name}/{seed}")
         self._oracle = Oracle(bench.sent)
         self._found: dict[int, Found] = {}
@@ -58,12 +58,12 @@ class Explorer:
 
     @property
     def _spent(self) -> bool:
-        return self._budget.states is not None and self.result.unique >= self._budget.states
+        return self.budget.states is not None and self.result.unique >= self.budget.states
 
     def _walk(
         self, initial: Image, journal: list[Op], marks: Mapping[str, int], depth: int, where: str
     ) -> Iterator[None]:
-        limit = self._budget.per_op if depth == 1 else self._budget.nested_per_op
+        limit = self.budget.per_op if depth == 1 else self.budget.nested_per_op
         begin = self._begin if depth == 1 else 0
         for state in crash_states(initial, journal, limit=limit, rng=self._rng, begin=begin):
             self.result.looked += 1
@@ -84,7 +84,7 @@ class Explorer:
                 self._judge(state, told, here, depth)
 
     def _deeper(self, depth: int) -> bool:
-        return depth < DEPTH_MAX and self._rng.random() < self._budget.nested_share
+        return depth < DEPTH_MAX and self._rng.random() < self.budget.nested_share
 
     def _judge(self, state: CrashState, told: Mapping[str, int], where: str, depth: int) -> None:
         found = self._found[state.image.key]

@@ -419,16 +419,11 @@ MUTANTS: tuple[Mutant, ...] = (
         "crash:singles",
     ),
     Mutant(
-        "checkpoint: its hashes are not checked", "tidal.format.snapshot",
-        "", "",
+        "checkpoint: a section's hash is not checked", "tidal.format.snapshot",
+        "    if digest != entry.digest:", "    if not digest:",
         "tamper:singles",
     ),
     # ---------------------------------------------------------------- archive and retention
-    Mutant(
-        "archive: the manifest lists a file before it is there", "tidal.archive.upkeep",
-        "        file = archive_segment(\n", "        file = _listed_first(self, manifest, info) if False else archive_segment(\n",
-        "",
-    ),
     Mutant(
         "archive: the log forgets what the manifest does not list", "tidal.archive.upkeep",
         "        manifest = replace(manifest, files=(*manifest.files, file))\n        self._write(manifest)\n        return manifest",
@@ -449,11 +444,6 @@ MUTANTS: tuple[Mutant, ...] = (
         "archive: a follower's mark is not heeded", "tidal.archive.upkeep",
         "if lowest and lowest[1] < needed_after else (needed_after, CHECKPOINT)", "if False else (needed_after, CHECKPOINT)",
         "crash:retired",
-    ),
-    Mutant(
-        "archive: the continuation is not checked", "tidal.archive.upkeep",
-        "        if info.base_seq != manifest.last_seq + 1:", "        if False:",
-        "",
     ),
     Mutant(
         "retention: goes beyond what is needed", "tidal.archive.retention",

@@ -1,4 +1,7 @@
-"""A file system that fails its n-th call, once or from then on, and forgets as a kernel does after a failed sync."""
+"""A file system that fails its n-th call, once or from then on.
+
+After a sync that failed it forgets what it could not write, as a kernel does.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +22,25 @@ from tidal.testing.disk import MemoryDisk
 
 # What may be asked of a disk and refused by it. Closing and taking back a lock are not among them.
 FALLIBLE: Final = frozenset(
-    "create open_append open_read append sync truncate size read_at drop_cache rename remove make_dir sync_dir"
-    " list_dir exists free_bytes lock".split()
+    [
+        "create",
+        "open_append",
+        "open_read",
+        "append",
+        "sync",
+        "truncate",
+        "size",
+        "read_at",
+        "drop_cache",
+        "rename",
+        "remove",
+        "make_dir",
+        "sync_dir",
+        "list_dir",
+        "exists",
+        "free_bytes",
+        "lock",
+    ]
 )
 _PACKAGE: Final = f"{os.sep}tidal{os.sep}"
 
@@ -65,7 +85,9 @@ class FaultyFs:
         self.hit_site = ""
         self.failed = 0
         self._on_lost = on_lost  # called when a sync of a segment has failed
-        self._to_report: set[Path] = set()  # where a reader's sync failed: Linux tells the writer's next one, too
+        self._to_report: set[Path] = (
+            set()
+        )  # where a reader's sync failed: Linux tells the writer's next one, too
         self._synced: dict[Path, int] = {}
         self._clean_but_lost: dict[Path, list[tuple[int, int]]] = {}
         self._lock = threading.Lock()
@@ -169,4 +191,3 @@ def _site() -> str:
             names.append(f"{path.rsplit(_PACKAGE, 1)[1]}:{frame.f_lineno}")
         frame = frame.f_back  # type: ignore[assignment]
     return " < ".join(names)
-

@@ -1,8 +1,8 @@
 """kill -9, thousands of times: a warm parent forks workers, which die at a random moment or at a chosen call.
 
-The parent has imported everything and runs no thread, so a worker costs a fork and not a start of
-Python. What a worker was told about its events lies in memory that it shares with the parent, and outlives it.
-The next worker of the same store judges what it finds, so most cycles also kill a recovery at times.
+The parent has imported everything and runs no thread, so a worker costs a fork and not a start of Python.
+What a worker was told about its events lies in memory that it shares with the parent, and outlives it. The
+next worker of the same store judges what it finds, and may be killed while it recovers.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Notes:
 
 
 class Death(NamedTuple):
-    """How a worker dies: by the parent after a time, or by itself in its n-th call of one kind (or of any)."""
+    """How a worker dies: by the parent after a time, or by itself in its n-th call of one kind, or of any."""
 
     seconds: float | None = None
     op: str | None = None
@@ -76,7 +76,9 @@ class Death(NamedTuple):
             return cls(seconds=rng.random() ** 2 * 0.04)
         op = rng.choice([None, None, "append", "sync", "sync_dir", "rename", "create", "remove", "truncate"])
         most = {None: 150, "append": 60, "sync": 16}.get(op, 8)
-        return cls(None, op, int(most ** rng.random()), rng.choice(["before", "after", "middle"]), rng.random() < 0.5)
+        return cls(
+            None, op, int(most ** rng.random()), rng.choice(["before", "after", "middle"]), rng.random() < 0.5
+        )
 
     @property
     def name(self) -> str:
@@ -248,7 +250,6 @@ class _Worker:
         notes["submitted"] = max(notes["submitted"], after + count)
         last = db.ingest(**columns(after, count)).last_seq
         notes["acknowledged"] = last if self._all_stays else db.durable_seq
-
 
     def _signal(self, db: TidalDb) -> None:
         notes, after = self._notes, db.last_seq

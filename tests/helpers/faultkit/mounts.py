@@ -38,7 +38,17 @@ class Kind:
     make: tuple[str, ...]
 
 
-_EXT4 = ("mkfs.ext4", "-q", "-F", "-b", "4096", "-E", "nodiscard,lazy_itable_init=0,lazy_journal_init=0", "-J", "size=4")
+_EXT4 = (
+    "mkfs.ext4",
+    "-q",
+    "-F",
+    "-b",
+    "4096",
+    "-E",
+    "nodiscard,lazy_itable_init=0,lazy_journal_init=0",
+    "-J",
+    "size=4",
+)
 KINDS: Final = (
     Kind("ext4 ordered", "ext4", "data=ordered", 48 << 20, _EXT4),
     Kind("ext4 writeback", "ext4", "data=writeback", 48 << 20, _EXT4),

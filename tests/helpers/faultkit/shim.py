@@ -18,7 +18,18 @@ def compiler() -> str | None:
 
 def compile_shim(folder: Path) -> Path:
     library = folder / "shim.so"
-    command = [str(compiler()), "-O1", "-Wall", "-Werror", "-shared", "-fPIC", "-o", str(library), str(_SOURCE), "-ldl"]
+    command = [
+        str(compiler()),
+        "-O1",
+        "-Wall",
+        "-Werror",
+        "-shared",
+        "-fPIC",
+        "-o",
+        str(library),
+        str(_SOURCE),
+        "-ldl",
+    ]
     subprocess.run(command, check=True)
     return library
 

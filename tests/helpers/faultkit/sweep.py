@@ -1,4 +1,4 @@
-"""The n-th call sweep: fail call 1 of a workload, then call 2, ... until it ends without reaching the call."""
+"""The n-th call sweep: fail call 1 of a workload, then call 2, until it ends without reaching the call."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from crashkit.inline import inline_keeper
+
 from faultkit.events import columns
 from faultkit.faulty import Fault, FaultyFs
 from faultkit.oracle import Violation, check_db, require
 from faultkit.store import open_store
 from tidal import TidalDb
-from tidal.errors import NoSpace, StorageError, StoreClosed, StorePoisoned, TidalError
+from tidal.errors import NoSpace, StorageError, StoreClosed, TidalError
 from tidal.testing.disk import FileEngine, Image, MemoryDisk
 
 KINDS: Final = (
@@ -68,7 +69,9 @@ class Run:
             db = None if isinstance(again, Exception) else again
         self.db = db
         if db is not None and not given.get("read_only"):
-            require(db.last_seq >= self.acknowledged, f"{self.acknowledged} acknowledged, {db.last_seq} there")
+            require(
+                db.last_seq >= self.acknowledged, f"{self.acknowledged} acknowledged, {db.last_seq} there"
+            )
             self.acknowledged = db.last_seq  # what was shown must stay
         return db
 
@@ -78,27 +81,29 @@ class Run:
         return open_store(self.path, wiring=wiring, file_system=self.faulty.fs, **options)
 
     def ingest(self, count: int) -> None:
-        """Ingest; after NoSpace once more, after a poisoned log in a store that was opened again."""
+        """Ingest; after NoSpace once more, after any other error in a store that was opened again."""
         for _ in range(3):
             if self.db is None and self.open() is None:
                 return
             assert self.db is not None
-            db, after = self.db, self.db.last_seq
-            self.submitted = max(self.submitted, after + count)
-            done = self.attempt(lambda: db.ingest(**columns(after, count)))
+            done = self._ingest_once(self.db, count)
             if not isinstance(done, Exception):
-                require(
-                    db is not self._lost_by or self.options.get("sync", "group") not in ("group", "always"),
-                    f"events to {done.last_seq} were acknowledged after a sync of the log had failed",
-                )
-                self.acknowledged = max(self.acknowledged, done.last_seq)
                 return
-            require(
-                isinstance(done, NoSpace | StorePoisoned) or isinstance(done, StorageError),
-                f"ingest raised {done!r}",
-            )
+            require(isinstance(done, StorageError), f"ingest raised {done!r}")
             if not isinstance(done, NoSpace):
                 self.close()
+
+    def _ingest_once(self, db: TidalDb, count: int) -> Any:
+        after = db.last_seq
+        self.submitted = max(self.submitted, after + count)
+        done = self.attempt(lambda: db.ingest(**columns(after, count)))
+        if not isinstance(done, Exception):
+            require(
+                db is not self._lost_by or self.options.get("sync", "group") not in ("group", "always"),
+                f"events to {done.last_seq} were acknowledged after a sync of the log had failed",
+            )
+            self.acknowledged = max(self.acknowledged, done.last_seq)
+        return done
 
     def checkpoint(self) -> None:
         if (db := self.db) is not None:

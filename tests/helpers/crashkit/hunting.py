@@ -1,0 +1,31 @@
+"""One mutant against its searches."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from crashkit.hunt import hunt
+from crashkit.mutants import Mutant
+from crashkit.patching import replaced
+
+
+class Verdict(NamedTuple):
+    """What came of a mutant: the search that caught it, what that saw, and how much it looked at."""
+
+    name: str
+    caught: str | None
+    saw: str
+    states: int
+
+
+def verdict(mutant: Mutant) -> Verdict:
+    """Run the mutant's searches in turn, until one catches it."""
+    states = 0
+    with replaced(mutant.module, mutant.old, mutant.new):
+        for search in mutant.searches.split():
+            harness, workload = search.split(":")
+            found = hunt(harness, workload)
+            states += found.states
+            if found.problem is not None:
+                return Verdict(mutant.name, search, found.problem, states)
+    return Verdict(mutant.name, None, "", states)

@@ -1,0 +1,33 @@
+from collections.abc import Callable
+from typing import Any
+
+from tidal._ext.shards import ShardSet
+
+class Counter:
+    def __init__(self, last: int = 0) -> None: ...
+    @property
+    def last(self) -> int: ...
+    def take(self, count: int) -> tuple[int, int]: ...
+
+class Reads:
+    def __init__(
+        self,
+        tables: dict[str, ShardSet],
+        windows: dict[str, dict[str, int]],
+        general_score: Callable[..., float],
+        general_count: Callable[..., int],
+    ) -> None: ...
+    def stop(self) -> None: ...
+    score: Callable[..., float]
+    count: Callable[..., int]
+
+class Writes:
+    def __init__(
+        self,
+        tables: dict[str, ShardSet],
+        signed: frozenset[str],
+        log: Counter,
+        general: Callable[..., int],
+    ) -> None: ...
+    def stop(self) -> None: ...
+    signal: Callable[..., int]
