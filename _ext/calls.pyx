@@ -46,7 +46,7 @@ cdef class Counter:
         return self.last - count + 1, self.last
 
 
-cdef class Reads:
+cdef class ReadCalls:
     """score() and count() of the present, by the system's clock.
 
     ``tables``: signal name -> ShardSet. ``windows``: signal name -> {window: position}, of those it keeps.
@@ -66,6 +66,7 @@ cdef class Reads:
         self.usable = False
 
     def score(self, signal, entity_id, *, half_life=None, at=None):
+        """As TidalDb.score()."""
         cdef uint64_t identifier = 0
         cdef object shards
         if self.usable and half_life is None and at is None and as_id(entity_id, &identifier):
@@ -76,6 +77,7 @@ cdef class Reads:
         return self.general_score(signal, entity_id, half_life=half_life, at=at)
 
     def count(self, signal, entity_id, window, *, at=None):
+        """As TidalDb.count()."""
         cdef uint64_t identifier = 0
         cdef object position
         if self.usable and at is None and as_id(entity_id, &identifier):
@@ -86,7 +88,7 @@ cdef class Reads:
         return self.general_count(signal, entity_id, window, at=at)
 
 
-cdef class Writes:
+cdef class WriteCalls:
     """signal() in memory: an event of now, of one entity, whose log is a Counter.
 
     ``signed``: the names of signal types that take negative weights.
@@ -108,6 +110,7 @@ cdef class Writes:
 
     def signal(self, signal, entity_id, weight=1.0, *, timestamp=None, user_id=None, session_id=None,
                event_id=None):
+        """As TidalDb.signal()."""
         cdef uint64_t identifier = 0
         cdef float rounded
         cdef object shards

@@ -116,7 +116,7 @@ def test_a_checkpoint_is_never_ahead_of_the_log(tmp_path: Path) -> None:
     counts = [db.count("view", entity, "all") for entity in (1, 2)]
     assert sum(counts) == db.last_seq
     db._log.close()  # as a kill after the last checkpoint: what was accepted since is in the log
-    db._failure = RuntimeError("no checkpoint at close")
+    db._recorder.failure = RuntimeError("no checkpoint at close")
     db.close()
     with opened(tmp_path / "s") as db:
         assert db.recovery is not None
@@ -131,7 +131,7 @@ def test_signals_alone_make_a_checkpoint_due(tmp_path: Path) -> None:
         assert db.stats()["checkpoint_seq"] == 0
         db.flush()  # now the log has grown, and the next signal finds it out
         db.signal("view", 1)
-        with db._checkpointing:  # until the one that writes it is done
+        with db._upkeep._checkpointing:  # until the one that writes it is done
             assert db.stats()["checkpoint_seq"] == 3000
 
 

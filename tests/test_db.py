@@ -266,7 +266,7 @@ def test_checkpoints_come_by_themselves(tmp_path: Path, clock: ManualClock) -> N
     with tidal.open(tmp_path / "s", schema=SCHEMA, clock=clock, checkpoint_bytes=2000) as db:
         for _ in range(5):
             db.ingest(signal="view", entity_id=np.random.default_rng(5).integers(0, 2**63, 200))
-        with db._checkpointing:  # the one that is being written, if any, has ended
+        with db._upkeep._checkpointing:  # the one that is being written, if any, has ended
             assert db.stats()["checkpoint_seq"] >= 200
     assert len(list((tmp_path / "s" / "checkpoints").glob("*.ckpt"))) == 2
 

@@ -135,7 +135,7 @@ def test_it_is_the_model_whenever_it_is_reopened(
             if "checkpoint" in then:
                 db.checkpoint()
             if "reopen" in then:
-                db._failure = None if "checkpoint" in then else RuntimeError("so close() saves no state")
+                db._recorder.failure = None if "checkpoint" in then else RuntimeError("so close() saves no state")
                 db.close()
                 db = open_db(store, dedup=dedup)
         for signal in ("view", "like"):
@@ -168,7 +168,7 @@ def test_what_is_replayed_is_what_was_remembered(
         model = Model(dedup)
         for start in range(0, len(rows), cut):
             check_call(db, model, rows[start : start + cut])
-        live = db._seen
+        live = db._recorder.seen
         assert live is not None
         replayed = SeenEvents(dedup, live._secret)
         with open_db() as log:
@@ -444,7 +444,7 @@ def test_ctrl_c_between_probe_and_append(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_what_another_thread_left_uncertain_is_not_taken_for_seen(tmp_path: Path) -> None:
     db = open_db(tmp_path / "s", dedup="event_id")
-    seen = db._seen
+    seen = db._recorder.seen
     assert seen is not None
     keys_of, begun, raised = seen.keys_of, threading.Event(), []
 
@@ -461,10 +461,10 @@ def test_what_another_thread_left_uncertain_is_not_taken_for_seen(tmp_path: Path
     db.signal("view", 1, event_id=7)
     seen.keys_of = keys_of_and_tell  # type: ignore[method-assign]
     thread = threading.Thread(target=send_again)
-    with db._in_order:
+    with db._recorder._in_order:
         thread.start()
         assert begun.wait(60)
-        db._failure = KeyboardInterrupt()  # as if it had struck the thread that has the lock
+        db._recorder.failure = KeyboardInterrupt()  # as if it had struck the thread that has the lock
     thread.join()
     assert len(raised) == 1
     db.close()
@@ -494,7 +494,7 @@ def test_a_duplicate_waits_for_its_first_copy(tmp_path: Path) -> None:
             db.signal("view", 1, event_id=4)
         with pytest.raises(tidal.StorePoisoned):
             db.signal("view", 1, event_id=4)
-        db._failure = RuntimeError("so close() saves nothing")
+        db._recorder.failure = RuntimeError("so close() saves nothing")
         with pytest.raises(tidal.StorageError):
             db.close()
 

@@ -134,8 +134,9 @@ def test_names_of_dropped_events_stay(tmp_path: Path) -> None:
     with tidal.open(tmp_path / "a", schema=SCHEMA, clock="event", checkpoint_bytes=None) as db:
         db.signal("like", "only liked", timestamp=10**18)
         db.signal("view", "seen", timestamp=10**18)
+        shutil.copytree(tmp_path / "a", tmp_path / "killed")  # the log alone knows the names
     view = tidal.SchemaBuilder().signal("view").build()
-    tidal.rebuild(tmp_path / "a", tmp_path / "b", schema=view, drop=["like", "follow"])
+    tidal.rebuild(tmp_path / "killed", tmp_path / "b", schema=view, drop=["like", "follow"])
     with tidal.open(tmp_path / "b", read_only=True) as db:
         assert db.key_of(db.items.id_of("only liked")) == "only liked"
 
@@ -177,6 +178,17 @@ def test_a_lost_end_is_no_success(store: Path, tmp_path: Path) -> None:
     with pytest.raises(MissingSegment):
         tidal.rebuild(store, tmp_path / "new", schema=CHANGED)
     assert not (tmp_path / "new").exists()
+
+
+def test_a_lost_end_of_a_store_that_was_not_closed_is_no_success_either(tmp_path: Path) -> None:
+    with tidal.open(tmp_path / "a", schema=SCHEMA, clock="event", archive=False) as db:
+        fill(db, 0)
+        db.checkpoint()
+        shutil.copytree(tmp_path / "a", tmp_path / "killed")
+    (segment,) = (tmp_path / "killed" / "wal").glob("*.seg")
+    segment.write_bytes(segment.read_bytes()[:1000])
+    with pytest.raises(MissingSegment):
+        tidal.rebuild(tmp_path / "killed", tmp_path / "new", schema=CHANGED)
 
 
 def test_an_interrupted_run_leaves_no_store_of_that_name(store: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import random
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from worn import EVENTS, ROUNDS, SCHEMA, files_of, fill, make_store
 
@@ -16,6 +17,8 @@ from tidal.errors import CorruptStore, InvalidOption, SchemaError, StoreMissing
 from tidal.format.segment import LogIdentity
 from tidal.history import read_history
 from tidal.inspect import verify
+from tidal.salvage import _Writer
+from tidal.schema import EventBatch
 from tidal.store import StorePaths, load_store
 
 LAST = ROUNDS * EVENTS
@@ -239,3 +242,29 @@ def test_a_salvaged_store_goes_on(store: Path, tmp_path: Path) -> None:
         fill(db, ROUNDS)
         assert db.last_seq == LAST + EVENTS
     assert verify(tmp_path / "new").findings == ()
+
+
+class Kept:
+    """Stands for the new store."""
+
+    def __init__(self) -> None:
+        self.ids: list[int] = []
+
+    def write(self, batch: EventBatch) -> tuple[int, int]:
+        self.ids += batch.entity_id.tolist()
+        return len(self.ids) - len(batch) + 1, len(self.ids)
+
+
+def test_what_overlaps_is_written_once() -> None:
+    report, made = tidal.SalvageReport("", "", ""), Kept()
+    writer = _Writer(made, SCHEMA, report, StorePaths(Path()))  # type: ignore[arg-type]
+    for first, last in ((1, 10), (4, 8), (6, 15), (20, 25), (1, 3), (25, 30)):
+        ids = np.arange(first, last + 1, dtype=np.uint64)
+        n = len(ids)
+        batch = EventBatch(ids, np.zeros(n, np.uint8), np.ones(n, np.float32), np.zeros(n, np.int64))
+        writer.write(first, batch)
+    writer.end(33)
+    assert made.ids == [*range(1, 16), *range(20, 31)]
+    assert report.lost == [(16, 19), (31, 33)]
+    assert [tuple(moved) for moved in report.moved] == [(1, 15, 1), (20, 30, 16)]
+    assert report.skipped == []

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 from typing import Protocol
 
+from tidal._ext.calls import Counter
 from tidal.schema.events import EventBatch
 
 
@@ -59,22 +59,18 @@ class MemoryLog:
     head_hash = b""
 
     def __init__(self, last_seq: int = 0) -> None:
-        self.last_seq = last_seq
-        self._lock = threading.Lock()
+        self.counter = Counter(last_seq)
+
+    @property
+    def last_seq(self) -> int:
+        return self.counter.last
 
     @property
     def durable_seq(self) -> int:
-        return self.last_seq
+        return self.counter.last
 
     def append(self, batch: EventBatch) -> tuple[int, int]:
-        return self.number(len(batch))
-
-    def number(self, events: int) -> tuple[int, int]:
-        """Return the first and last sequence of the next events."""
-        with self._lock:
-            first = self.last_seq + 1
-            self.last_seq += events
-            return first, self.last_seq
+        return self.counter.take(len(batch))
 
     def commit(self, seq: int) -> None:
         """Return at once."""

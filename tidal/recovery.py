@@ -17,7 +17,7 @@ from tidal.checkpoint.reader import Checkpoint, DamagedFile, newest_good
 from tidal.checkpoint.writer import remove_older, write_checkpoint
 from tidal.dedup import SeenEvents
 from tidal.durable import FileSystem
-from tidal.errors import CorruptCheckpoint, CorruptLog, MissingSegment, SchemaError
+from tidal.errors import CorruptCheckpoint, CorruptLog, CorruptStore, MissingSegment, SchemaError
 from tidal.format.manifest import ListedSegment, Manifest
 from tidal.format.segment import LogIdentity
 from tidal.history import read_history
@@ -64,6 +64,11 @@ class Recovered:
     epoch: int  # the highest that was written
     new_keys: tuple[NewKey, ...]  # names that the replayed batches brought
 
+    @property
+    def next_epoch(self) -> int:
+        """That of the next writer."""
+        return self.epoch + 1
+
     def log_end(self) -> tuple[int, bytes]:
         """The last sequence, and the hash that the next segment continues."""
         return self.report.last_seq, self.head_hash
@@ -106,7 +111,12 @@ def recover(
     new_keys: list[NewKey] = []
     replayed = 0
     for _, batch in history(fs, paths, identity, seq, scan.last_seq):
-        ledger.apply(batch)
+        try:
+            ledger.apply(batch)
+        except SchemaError as error:
+            raise CorruptStore(
+                paths.schema, 0, f"the log has {error}: the file is older than the log; restore the newest"
+            ) from error
         new_keys += batch.new_keys
         for materializer in (*known, *new):
             materializer.on_events(batch)

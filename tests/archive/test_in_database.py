@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -121,8 +122,11 @@ def test_close_waits_for_a_file_and_not_for_all(folder: Path, monkeypatch: pytes
     assert begun.wait(60)
     closer = threading.Thread(target=db.close)
     closer.start()
-    while not db._closing:
-        pass
+    for _ in range(6000):
+        if db._upkeep._ending:
+            break
+        time.sleep(0.01)
+    assert db._upkeep._ending
     go_on.set()
     closer.join()
     worker.join()

@@ -56,7 +56,7 @@ def test_a_short_write_by_the_kernel_leaves_no_half_of_a_batch(
     with pytest.raises(StorageError):
         db.ingest(**columns(db.last_seq, 60))
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
-    db.close() if db._failure is None and db._log.error is None else _close_poisoned(db)
+    db.close() if db._recorder.failure is None and db._log.error is None else _close_poisoned(db)
     with open_store(store) as again:
         check_db(again, store, acknowledged, acknowledged + 60)
         again.ingest(**columns(again.last_seq, 60))

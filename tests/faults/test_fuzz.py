@@ -1,4 +1,4 @@
-"""Every decoder, given what no encoder wrote under right hashes, and noise: a value that can be, or a named error.
+"""Every decoder, given what no encoder wrote under right hashes, and noise: what can be, or a named error.
 
 tests/soak/fuzz.py runs the same targets for longer; tests/helpers/bytekit/targets.py has them.
 """
@@ -6,15 +6,17 @@ tests/soak/fuzz.py runs the same targets for longer; tests/helpers/bytekit/targe
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import pytest
 from bytekit.fuzzing import ALL, MARGIN_BYTES, Hang, fuzz
 from bytekit.targets import Input, rich_batch
 
+import tidal
 from tidal.errors import FormatError, SchemaError
 from tidal.format.document import decode_document
 from tidal.format.payload import decode_payload, encode_payload
-from tidal.schema import schema_from_json
+from tidal.schema import schema_from_json, schema_to_json
 from tidal.store import decode_identity
 
 INPUTS = 2_000
@@ -71,3 +73,21 @@ def test_json_of_any_depth_is_refused_by_name(around: str, pair: tuple[str, str]
         with pytest.raises(SchemaError):
             schema_from_json(data)
 
+
+@pytest.mark.parametrize("read_only", [True, False])
+def test_a_type_that_the_schema_lacks_is_named(tmp_path: Path, read_only: bool) -> None:
+    """A schema.json out of an older backup: its bytes are good, and the log knows a type that it does not."""
+    old = tidal.SchemaBuilder().signal("view", half_life="7d").build()
+    new = tidal.SchemaBuilder().signal("view", half_life="7d").signal("like").build()
+    store = tmp_path / "s"
+    with tidal.open(store, schema=new, clock="event") as db:
+        db.signal("view", 1, timestamp=1)
+        db.signal("like", 1, timestamp=2)
+    for checkpoint in (store / "checkpoints").iterdir():
+        checkpoint.unlink()
+    (store / "schema.json").write_bytes(schema_to_json(old))
+    with pytest.raises(tidal.CorruptStore, match="type with id 1, which the schema does not have"):
+        tidal.open(store, clock="event", read_only=read_only)
+    (store / "schema.json").write_bytes(schema_to_json(new))
+    with tidal.open(store, clock="event", read_only=read_only) as db:
+        assert db.count("like", 1, "all") == 1

@@ -1,6 +1,4 @@
-"""What is not a plain file of the store's own, in the place of each of its files and folders: refused, never followed,
-never waited for.
-"""
+"""What is no plain file, in the place of each of a store: refused, not followed, not waited for."""
 
 from __future__ import annotations
 
@@ -62,14 +60,21 @@ def files(store: Path) -> dict[str, Path]:
     """One file of each kind, by what it is."""
     newest = {"segment": "wal/*.seg", "checkpoint": "checkpoints/*.ckpt", "archive": "archive/*.arc"}
     found = {kind: max(store.glob(pattern)) for kind, pattern in newest.items()}
-    for name in ("store.json", "schema.json", "LOCK", "entities.sqlite", "wal/manifest.json", "archive/manifest.json"):
+    for name in (
+        "store.json",
+        "schema.json",
+        "LOCK",
+        "entities.sqlite",
+        "wal/manifest.json",
+        "archive/manifest.json",
+    ):
         found[name] = store / name
     return found
 
 
 FILES = (
-    "segment", "checkpoint", "archive", "store.json", "schema.json", "LOCK", "entities.sqlite", "wal/manifest.json",
-    "archive/manifest.json",
+    "segment", "checkpoint", "archive", "store.json", "schema.json", "LOCK", "entities.sqlite",
+    "wal/manifest.json", "archive/manifest.json",
 )  # fmt: skip
 
 
@@ -119,12 +124,15 @@ def folder(path: Path, _: Path) -> None:
 KINDS = (symlink, dangling, hard_link, fifo, device, listener, folder)
 
 
+def look(path: Path) -> object:
+    if path.is_symlink():
+        return os.readlink(path)
+    return path.read_bytes() if path.is_file() else path.lstat().st_mode
+
+
 def everything(folder: Path) -> dict[Path, object]:
     """What lies in a folder, links not followed."""
-    return {
-        path: (os.readlink(path) if path.is_symlink() else path.read_bytes() if path.is_file() else path.lstat().st_mode)
-        for path in folder.rglob("*")
-    }
+    return {path: look(path) for path in folder.rglob("*")}
 
 
 @pytest.mark.parametrize("read_only", [False, True], ids=["writable", "read only"])
@@ -182,6 +190,10 @@ def test_a_trap_in_the_place_of_a_temporary_file_is_not_written_to(
     replace(trap, outside)
     before = outside.read_bytes() if outside.exists() else None
     grown = tidal.SchemaBuilder().signal("view", half_life="7d", windows=("1h",)).signal("like").build()
-    with no_waiting(), contextlib.suppress(tidal.TidalError), tidal.open(store, schema=grown, clock="event") as db:
+    with (
+        no_waiting(),
+        contextlib.suppress(tidal.TidalError),
+        tidal.open(store, schema=grown, clock="event") as db,
+    ):
         db.signal("like", 1, timestamp=1)
     assert (outside.read_bytes() if outside.exists() else None) == before

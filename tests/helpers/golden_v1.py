@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -58,3 +59,26 @@ def expected() -> list[EventBatch]:
             np.array([TIME_MIN_NS], np.int64),
         ),
     ]
+
+
+STORE = FOLDER / "store"
+STORE_DIGEST = "0f157007c6637bddb98002faba8c8e6bbfdd641fc22edde08788a7ab3075c333"  # of the ledger
+STORE_SCHEMA = (
+    SchemaBuilder()
+    .signal("view", half_life="7d", windows=("1h", "24h", "7d"), velocity=True)
+    .signal("reward", half_life=("1d", "30d"), windows=("24h",), signed=True)
+    .signal("follow", kind="user")
+    .build()
+)
+
+
+def store_events(part: int) -> dict[str, Any]:
+    """The events of one of three runs, as ingest takes them: 60 each."""
+    n = np.arange(60 * part, 60 * (part + 1))
+    return {
+        "signal": [("view", "reward", "follow")[i % 7 % 3] for i in n.tolist()],
+        "entity_id": [f"item-{i * i % 23}" for i in n.tolist()],
+        "weight": ((n % 11) - 5 * (n % 7 == 1)).astype(np.float32),
+        "timestamp": EPOCH + n * 600_000_000_000,
+        "user_id": [f"user-{i % 13}" for i in n.tolist()],
+    }

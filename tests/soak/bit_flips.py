@@ -1,6 +1,6 @@
 """Flips every single bit of a full segment and shows that the decoder of a reader refuses each.
 
-    python tests/soak/run.py bit_flips --bits all --workers 2 --out bit_flips.json
+python tests/soak/run.py bit_flips --bits all --workers 2 --out bit_flips.json
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Opens what power cuts leave of a store, state by state, and hunts every mutant of the protocol.
 
-    python tests/soak/run.py crash_states --states 1000000 --seed 1 --out crash_states.json
-    python tests/soak/run.py crash_states --mutants --states 0
+python tests/soak/run.py crash_states --states 1000000 --seed 1 --out crash_states.json
+python tests/soak/run.py crash_states --mutants --states 0
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Gives every decoder inputs that no encoder wrote, under right hashes, and noise; one task in twenty counts memory.
+"""Gives every decoder inputs that no encoder wrote, under right hashes, and noise; some runs count memory.
 
-    python tests/soak/run.py fuzz --inputs 5000000 --workers 2 --out fuzz.json
+python tests/soak/run.py fuzz --inputs 5000000 --workers 2 --out fuzz.json
 """
 
 from __future__ import annotations

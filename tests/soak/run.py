@@ -30,6 +30,7 @@ PROGRAMS = (
     "sectors",
     "tails",
     "fuzz",
+    "memory",
 )
 
 

@@ -1,6 +1,6 @@
 """Damages logs as disks do, a sector or a run of them at a time, and shows that the real scan notices each.
 
-    python tests/soak/run.py sectors --faults 1000000 --workers 2 --out sectors.json
+python tests/soak/run.py sectors --faults 1000000 --workers 2 --out sectors.json
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from bytekit.parallel import spread
 from bytekit import sectors
+from bytekit.parallel import spread
 from soakkit import Progress, finish
 
 SIZES = {"small": ("--faults", "20000"), "full": ("--faults", "1000000", "--workers", "2")}
@@ -59,7 +59,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         "workers": args.workers,
         "seed": args.seed,
     }
-    return finish(args.out, program="sectors", seconds=progress.seconds, figures=figures, violations=violations)
+    return finish(
+        args.out, program="sectors", seconds=progress.seconds, figures=figures, violations=violations
+    )
 
 
 def _tasks(faults: int, seed: int) -> Iterator[Task]:

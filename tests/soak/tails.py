@@ -1,6 +1,6 @@
-"""Damages ends of logs, labelled torn or corrupt by how they were made, and asks the real scan which they are.
+"""Damages ends of logs, labelled torn or corrupt by how it was done, and asks the real scan which they are.
 
-    python tests/soak/run.py tails --cases 1000000 --workers 2 --out tails.json
+python tests/soak/run.py tails --cases 1000000 --workers 2 --out tails.json
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ class Counter:
     def last(self) -> int: ...
     def take(self, count: int) -> tuple[int, int]: ...
 
-class Reads:
+class ReadCalls:
     def __init__(
         self,
         tables: dict[str, ShardSet],
@@ -21,7 +21,7 @@ class Reads:
     score: Callable[..., float]
     count: Callable[..., int]
 
-class Writes:
+class WriteCalls:
     def __init__(
         self,
         tables: dict[str, ShardSet],

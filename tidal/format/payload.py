@@ -137,7 +137,9 @@ def encode_payload(batch: EventBatch, received_at: int, *, small: bool = False) 
         raise ValueError(f"{len(batch.new_keys)} new keys for {count} events")
     min_time, max_time, types = kernels.summarise(batch.timestamp, batch.type_id)
     if not TIME_MIN_NS <= min_time <= max_time <= TIME_MAX_NS:
-        raise ValueError(f"times from {min_time} to {max_time} ns; they are in {TIME_MIN_NS} to {TIME_MAX_NS}")
+        raise ValueError(
+            f"times from {min_time} to {max_time} ns; they are in {TIME_MIN_NS} to {TIME_MAX_NS}"
+        )
     directory, columns = [], []
     for entry, stored in _encode_columns(batch, small):
         directory.append(DIRECTORY.pack(*entry))
@@ -327,7 +329,8 @@ def _decode_keys(entry: _Entry, stored: memoryview, count: int) -> tuple[NewKey,
     if not -(-entry.raw_bytes // (KEY.size + KEY_BYTES_MAX)) <= entry.parameter <= keys_most:
         raise FormatError(f"{entry.parameter} new keys in {entry.raw_bytes} bytes for {count} events")
     plain = unsqueeze(entry.compression, stored, entry.raw_bytes)
-    keys, offset = [], 0
+    keys: list[NewKey] = []
+    offset = 0
     while offset < len(plain):
         if len(plain) - offset < KEY.size or len(keys) == entry.parameter:
             raise FormatError("a new key is cut off, or one too many")

@@ -54,16 +54,25 @@ class SignalLedger:
     # ------------------------------------------------------------------------------ writing
 
     def apply(self, batch: EventBatch) -> None:
-        """Apply the events of a batch, in order. O(n); releases the GIL."""
+        """Apply the events of a batch, in order. O(n); releases the GIL.
+
+        SchemaError, with nothing applied, for a type id that the schema does not have.
+        """
         if len(batch) == 0:
             return
         first = int(batch.type_id[0])
         if (batch.type_id == first).all():
-            self._by_id[first].ingest(batch.entity_id, batch.weight, batch.timestamp)
+            self._table_of(first).ingest(batch.entity_id, batch.weight, batch.timestamp)
             return
-        for type_id in np.unique(batch.type_id):
+        tables = [(type_id, self._table_of(int(type_id))) for type_id in np.unique(batch.type_id)]
+        for type_id, table in tables:
             rows = np.flatnonzero(batch.type_id == type_id)
-            self._by_id[int(type_id)].ingest(batch.entity_id[rows], batch.weight[rows], batch.timestamp[rows])
+            table.ingest(batch.entity_id[rows], batch.weight[rows], batch.timestamp[rows])
+
+    def _table_of(self, type_id: int) -> Table:
+        if (table := self._by_id.get(type_id)) is None:
+            raise SchemaError(f"events of a signal type with id {type_id}, which the schema does not have")
+        return table
 
     def add(self, signal: str, entity_id: int, weight: float, t: int) -> None:
         """Apply one event."""

@@ -36,7 +36,8 @@ class Table:
         self.signal = signal
         keeps = [window in signal.windows for window in WINDOW_SECONDS]
         self.shards = [Shard(signal.half_lives, *keeps) for _ in range(shard_count)]
-        self.shard_set = ShardSet(self.shards)
+        self.shard_set = ShardSet(self.shards)  # what compiled calls use directly
+        self.window_positions = {name: WINDOW_POSITIONS[name] for name in (*signal.windows, ALL)}
 
     @property
     def clock(self) -> int | None:

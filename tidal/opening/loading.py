@@ -34,7 +34,7 @@ class Loaded:
     @property
     def identity(self) -> LogIdentity:
         """Whose log it is, in the epoch of the next writer."""
-        return LogIdentity(self.store.store_id, self.found.epoch + 1)
+        return LogIdentity(self.store.store_id, self.found.next_epoch)
 
 
 def load(

@@ -119,7 +119,7 @@ class Preparation:
         known = found.manifest.last_seq
         added = (segment.listing for segment in scan.segments if segment.base_seq > known)
         return replace(
-            found.manifest, epoch=found.epoch + 1, clean=False, segments=(*found.manifest.segments, *added)
+            found.manifest, epoch=found.next_epoch, clean=False, segments=(*found.manifest.segments, *added)
         )
 
     def _finish_report(self) -> None:

@@ -39,7 +39,9 @@ from tidal.wal.segments import SEGMENT_BYTES_MAX, SegmentInfo
 SEGMENT_BYTES_DEFAULT: Final = 1 << 24
 _SYNC_AHEAD_BYTES = 1 << 22  # so many unsynced bytes start a sync: sealing then has little to wait for
 _LOOK_SECONDS = 1.0  # how long to wait for the keeper before looking whether it is there
-_KEEPER_LOST = "the thread that syncs the log ended, for want of memory or by a bug; close the store and open it again"
+_KEEPER_LOST = (
+    "the thread that syncs the log ended, for want of memory or by a bug; close the store and open it again"
+)
 
 
 class _Task(enum.Enum):
@@ -64,7 +66,7 @@ class _Job:
         self._done.acquire()
 
     def wait(self, keeper: threading.Thread) -> None:
-        # The keeper ends every job that it takes, unless it dies for want of memory: so it is looked at now and then.
+        # The keeper ends every job that it takes, unless it dies for want of memory: so look at it now and then.
         while not self._done.acquire(timeout=_LOOK_SECONDS):
             if not keeper.is_alive():
                 if self._done.acquire(blocking=False):  # its last deed

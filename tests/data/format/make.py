@@ -2,8 +2,8 @@
 
     PYTHONPATH=tests/helpers python tests/data/format/make.py
 
-What a version of the format has written is read by every later one, so a golden file is made once, when a kind of
-file first appears in a version. What should be in it is in tests/helpers/golden_v1.py.
+What a version of the format has written is read by every later one, so a golden file is made once, when a
+kind of file first appears in a version. What should be in it is in tests/helpers/golden_v1.py.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ import tempfile
 from pathlib import Path
 
 from bytekit.segments import make_segment
-from golden_v1 import EPOCH, FOLDER, IDENTITY, expected, schema
+from golden_v1 import EPOCH, FOLDER, IDENTITY, STORE, STORE_SCHEMA, expected, schema, store_events
 
+import tidal
 from tidal.archive import archive_segment
 from tidal.durable import OsFileSystem
 from tidal.format.archive import archive_name
@@ -28,9 +29,28 @@ def main() -> None:
         )
         name = archive_name(IDENTITY, archived.base_seq)
         _write(FOLDER / name, (Path(folder) / name).read_bytes())
+    with tempfile.TemporaryDirectory() as folder:
+        _make_store(Path(folder) / "s")
+        for path in sorted((Path(folder) / "s").rglob("*")):
+            if path.is_file() and path.name != "LOCK":
+                _write(STORE / path.relative_to(Path(folder) / "s"), path.read_bytes())
+
+
+def _make_store(path: Path) -> None:
+    """A closed store: archived history, a log beyond it, two checkpoints, keys, metadata, a mark."""
+    for part in range(3):
+        with tidal.open(
+            path, schema=STORE_SCHEMA, clock=lambda: EPOCH + 10**15, archive=True, shards=1
+        ) as db:
+            db.ingest(**store_events(part))
+            db.items.put("item-1", {"title": "the first", "part": part})
+            db.marks.set("follower", 60)
+            db.checkpoint()
+            db.archive()
 
 
 def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with path.open("xb") as file:
             file.write(data)

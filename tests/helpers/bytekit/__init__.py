@@ -1,1 +1,1 @@
-"""Bytes on purpose wrong: flipped bits, lost sectors, torn tails, hostile fields; shared by tests/faults and tests/soak."""
+"""Bytes that are wrong on purpose: flipped, lost, torn, hostile; shared by tests/faults and tests/soak."""

@@ -1,7 +1,7 @@
 """The reader of Arrow's C structs, given counts, offsets, indexes and types that lie.
 
-The structs carry no sizes of buffers: what cannot be checked is the producer's word, so every buffer here is followed by
-enough zeros for what the reader must believe.
+The structs carry no sizes of buffers: what cannot be checked is the producer's word, so every buffer here is
+followed by enough zeros for what the reader must believe.
 """
 
 from __future__ import annotations
@@ -11,13 +11,32 @@ import struct
 from typing import Any, Final, NamedTuple
 
 from arrow_fake import FakeColumn, FakeTable
+
 from bytekit import mutate
 from bytekit.targets import Target
 from tidal._ext.arrow import Stream
 
 _PADDING: Final = bytes(1 << 14)
 _ROWS_MAX: Final = 40
-_PLAIN: Final = ("c", "C", "s", "S", "i", "I", "l", "L", "e", "f", "g", "b", "n", "tdD", "tdm", "tsn:", "tsu:UTC")
+_PLAIN: Final = (
+    "c",
+    "C",
+    "s",
+    "S",
+    "i",
+    "I",
+    "l",
+    "L",
+    "e",
+    "f",
+    "g",
+    "b",
+    "n",
+    "tdD",
+    "tdm",
+    "tsn:",
+    "tsu:UTC",
+)
 _OTHER: Final = ("", "z", "+l", "+s", "w:16", "d:19,10", "tiD", "tDn", "xx", "u8", "vz", "\x80")
 
 
@@ -54,7 +73,10 @@ def _column(rng: random.Random, rows: int, *, inner: bool = False) -> FakeColumn
         code, buffers = _views(rng, rows)
     elif kind == "dictionary" and not inner:
         dictionary = _column(rng, rng.choice((0, 1, 5)), inner=True)
-        code, buffers = rng.choice(("c", "C", "s", "i", "l", "L", "f")), [_validity(rng), _noise(rng, 8 * rows)]
+        code, buffers = (
+            rng.choice(("c", "C", "s", "i", "l", "L", "f")),
+            [_validity(rng), _noise(rng, 8 * rows)],
+        )
     else:
         code = rng.choice(_OTHER if kind == "other" else _PLAIN)
         buffers = [_validity(rng), _noise(rng, 8 * rows)]

@@ -1,9 +1,9 @@
 """Every bit of a segment flipped, one at a time, and given to the decoder that a reader gives it to.
 
-A segment is cut into *units*: header, frames, seal. What a decoder says of a unit depends on that unit, on the
-identity in the header, and, where a length was flipped, on the bytes behind; never on the units before. A reader
-goes through them in order, so the first unit that is refused is where it stops: tests/faults/test_bit_flips.py
-shows that for whole scans.
+A segment is cut into *units*: header, frames, seal. What a decoder says of a unit depends on that unit, on
+the identity in the header, and, where a length was flipped, on the bytes behind; never on the units before. A
+reader goes through them in order, so the first unit that is refused is where it stops:
+tests/faults/test_bit_flips.py shows that for whole scans.
 """
 
 from __future__ import annotations

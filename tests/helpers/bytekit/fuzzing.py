@@ -1,4 +1,4 @@
-"""Runs the targets: every outcome but a value that can be and a named error is a problem; memory and time count too."""
+"""Runs the targets: a value that cannot be, an unnamed error, too much memory or time are problems."""
 
 from __future__ import annotations
 

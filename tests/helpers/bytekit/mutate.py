@@ -14,8 +14,9 @@ _INTERESTING: Final = sorted(
     | {(1 << 64) - 1, (1 << 64) - 2}
 )
 _JSON: Final[tuple[Any, ...]] = (
-    None, True, False, 0, 1, -1, 2, 255, 256, 1 << 31, 1 << 53, (1 << 63) - 1, 1 << 63, (1 << 64) - 1, 1 << 64,
-    10**400, 0.5, 1.0, -0.0, 1e308, math.inf, math.nan, "", "0", "view", "a" * 65, "x" * 5000, "\x00", "\ud800",
+    None, True, False, 0, 1, -1, 2, 255, 256, 1 << 31, 1 << 53, (1 << 63) - 1, 1 << 63, (1 << 64) - 1,
+    1 << 64, 10**400, 0.5, 1.0, -0.0, 1e308, math.inf, math.nan,
+    "", "0", "view", "a" * 65, "x" * 5000, "\x00", "\ud800",
     "é\u202e", "../../etc", [], [[]], {}, {"": None}, [0] * 300, "ff" * 16, "FF" * 32, "0" * 64,
 )  # fmt: skip
 
@@ -59,7 +60,9 @@ def _codes(form: struct.Struct) -> list[tuple[bool, int]]:
         if code.isdigit():
             digits += code
         else:
-            found += [(code.islower(), 8 * struct.calcsize("<" + code))] * (1 if code == "s" else int(digits or 1))
+            found += [(code.islower(), 8 * struct.calcsize("<" + code))] * (
+                1 if code == "s" else int(digits or 1)
+            )
             digits = ""
     return found
 

@@ -1,4 +1,4 @@
-"""One allocation after the other fails, each in a process of its own: what the call said, and what the store holds after."""
+"""One allocation after the other fails, each in a process of its own: what is said, and what is left."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import contextlib
 import os
 import shutil
 import signal
-import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ import tidal
 SCHEMA: Final = tidal.SchemaBuilder().signal("view", half_life="7d", windows=("1h",)).build()
 SECONDS: Final = 20  # for a call that takes some milliseconds
 
-_QUIET: Final = 25  # runs in a row that reach no failing allocation
+_QUIET: Final = 12  # runs in a row that reach no failing allocation
 _SUCCESS, _MEMORY, _TYPED, _BELOW, _WRONG = range(10, 15)
 _NAMES: Final = {
     _SUCCESS: "succeeded",
@@ -76,15 +75,19 @@ CALLS: Final[dict[str, Callable[[Any], None] | None]] = {
 
 
 def sweep(name: str, folder: Path, step: int = 1, offset: int = 0) -> Outcome:
-    """Fail every ``step``-th allocation of a call, one in each run, until the call seems to have no more of them."""
+    """Fail every ``step``-th allocation of a call, one in each run, until it seems to have no more."""
     outcome, quiet, number = Outcome(), 0, offset
     while quiet < _QUIET:
         code = _in_child(name, folder, number)
         outcome.tried += 1
         outcome.outcomes[_NAMES.get(code, f"died with {code}")] += 1
         if code not in (_SUCCESS, _MEMORY, _TYPED, _BELOW):
-            outcome.problems.append(f"{name}, allocation {number}: {_NAMES.get(code, f'the process died: {code}')}")
-        quiet = quiet + 1 if code == _SUCCESS else 0  # a thread may take the allocation that fails now and then
+            outcome.problems.append(
+                f"{name}, allocation {number}: {_NAMES.get(code, f'the process died: {code}')}"
+            )
+        quiet = (
+            quiet + 1 if code == _SUCCESS else 0
+        )  # a thread may take the allocation that fails now and then
         number += step
     return outcome
 
@@ -111,7 +114,10 @@ def _run(name: str, store: Path, whole: Path, number: int) -> int:
     import _testcapi  # of CPython's own tests: a build may lack it
 
     shutil.copytree(whole, store)
-    with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):  # "Exception ignored in" and the like
+    with (
+        open(os.devnull, "w") as nowhere,
+        contextlib.redirect_stderr(nowhere),
+    ):  # "Exception ignored in" and the like
         db = None if name == "open" else tidal.open(store, clock="event")
         before = 45
         call = CALLS[name]
@@ -138,7 +144,7 @@ def _run(name: str, store: Path, whole: Path, number: int) -> int:
 
 
 def _verify(store: Path, name: str, before: int, code: int) -> None:
-    """Open the store in this process, as if nothing had been: all that was acknowledged is there, and no part of more."""
+    """Open the store as if nothing had been: what was acknowledged is there, and no part of more."""
     added = {"signal": 1, "ingest": 3}.get(name, 0)
     with tidal.open(store, clock="event") as db:
         allowed = {before + added} if code == _SUCCESS else {before, before + added}

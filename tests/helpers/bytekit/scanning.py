@@ -38,7 +38,9 @@ def files_of(chain: Sequence[Made]) -> dict[str, bytes]:
 def manifest_of(chain: Sequence[Made], *, clean: bool) -> Manifest:
     """Return the manifest of a log of these segments; one that was not closed does not list the last."""
     listed = chain if clean else chain[:-1]
-    segments = (ListedSegment(it.info.base_seq, it.info.last_seq, len(it.data), it.info.final_hash) for it in listed)
+    segments = (
+        ListedSegment(it.info.base_seq, it.info.last_seq, len(it.data), it.info.final_hash) for it in listed
+    )
     log = chain[0].info.header.log
     return Manifest(log.store_id, log.epoch, clean, segments=tuple(segments))
 

@@ -1,4 +1,4 @@
-"""Faults of disks, a sector or a block at a time: lost, doubled, swapped, stale, or meant for another place."""
+"""Faults of disks, some sectors at a time: lost, doubled, swapped, stale, or meant for another place."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ class Fault(NamedTuple):
 def make_disk(rng: random.Random, *, closed: bool) -> Disk:
     """Return three segments of some 20 KiB, whose frames lie the same way in the stale and the foreign ones.
 
-    Frames begin where sectors do, so that a whole sector may hold whole frames of the wrong place. The manifest of a closed log lists all; of another, the newest segment may be unfinished.
+    Frames begin where sectors do, so that a whole sector may hold whole frames of the wrong place. The
+    manifest of a closed log lists all; of another, the newest segment may be unfinished.
     """
     first = SIZES[0] - SEGMENT_HEADER.size
     sizes = [[first, *(rng.choice((1, 2, 3)) * SIZES[0] for _ in range(20))] for _ in range(3)]
@@ -72,9 +73,9 @@ def make_fault(rng: random.Random, disk: Disk) -> Fault:
 def judge(fault: Fault, disk: Disk) -> tuple[str, str | None]:
     """Return what the real scan says of a fault, and what is wrong with that, or None.
 
-    Every fault of a finished segment must be corruption, or a missing segment if it became a copy of another. In
-    the newest one of a log that was not closed, it may also look like an unfinished write (``torn``), or as if
-    the last batches had not been written (``short``).
+    Every fault of a finished segment must be corruption, or a missing segment if it became a copy of another.
+    In the newest one of a log that was not closed, it may also look like an unfinished write (``torn``), or
+    as if the last batches had not been written (``short``).
     """
     verdict = scan_verdict(fault.files, disk.manifest)
     where = f"{fault.kind} of {fault.size} bytes at {fault.offset} of {fault.name}"
@@ -127,7 +128,9 @@ def _foreign(_: random.Random, disk: Disk, name: str, at: int, size: int) -> byt
 def _misdirected(rng: random.Random, disk: Disk, name: str, at: int, size: int) -> bytes:
     """What belongs into another segment of this log, at the same place or at another."""
     source = disk.files[rng.choice([other for other in disk.files if other != name])]
-    return _put(disk.files[name], at, source[at : at + size] if rng.random() < 0.5 else _block(rng, source, size))
+    return _put(
+        disk.files[name], at, source[at : at + size] if rng.random() < 0.5 else _block(rng, source, size)
+    )
 
 
 def _shifted(_: random.Random, disk: Disk, name: str, at: int, size: int) -> bytes:

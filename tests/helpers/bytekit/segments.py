@@ -1,4 +1,4 @@
-"""Segments of the log made byte by byte, with any claims about what was durable, for tests that damage them."""
+"""Segments of the log made byte by byte, with any claims about what was durable, for tests of damage."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def make_segment(
     created_at: int = START,
     sealed: bool = True,
 ) -> Made:
-    """Return the segment of these batches; ``durable`` is what each says was on the disk: by default, all before it."""
+    """Return the segment of these batches; ``durable`` is what each claims to be synced, else all before."""
     header = SegmentHeader(log, base_seq, created_at, previous)
     head = header.encode()
     info = SegmentInfo(Path(segment_name(log, base_seq)), header, len(head), base_seq - 1, head[-32:])
@@ -102,7 +102,7 @@ def full_segment(size: int, seed: int, counts: Sequence[int] = (1, 20, 60)) -> M
 
 
 def sized_batch(rng: np.random.Generator, frame_bytes: int) -> EventBatch:
-    """Return a batch whose frame takes exactly these bytes, at least 320; a new key's text makes up the rest."""
+    """Return a batch whose frame takes exactly these bytes, 320 or more; a key's text makes up the rest."""
     batch = random_batch(rng, 1)
     while (rest := frame_bytes - _frame_bytes(batch) - DIRECTORY.size - KEY.size) > _TEXT_MAX:
         batch = random_batch(rng, len(batch) + 1)

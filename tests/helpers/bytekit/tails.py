@@ -1,12 +1,12 @@
 """Ends of a log as crashes leave them, and as damage leaves them, each with a label of which it is.
 
-The log is written by the real writer to a disk that knows what was synced. The label follows from that alone, and
-from which units still have their bytes; nothing here decodes what it damaged:
+The log is written by the real writer to a disk that knows what was synced. The label follows from that alone,
+and from which units still have their bytes; nothing here decodes what it damaged:
 
 - ``torn``: every changed byte lies behind what was synced. A crash may do that, and open() must go on.
 - ``corrupt``: a unit that was synced is changed, and one behind it that is not changed says so.
-- ``blind``: a unit that was synced is changed, and nothing behind it says so. Looks like a crash (docs/format/wal.md
-  names it); what counts is that nothing wrong is read.
+- ``blind``: a unit that was synced is changed, and nothing behind it says so. Looks like a crash, as
+  docs/format/wal.md says; what counts is that nothing wrong is read.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def _marks(data: bytes) -> Iterator[Mark]:
 
 
 def make_case(rng: random.Random, log: Log) -> Case:
-    """Return the last segment damaged at random, and labelled; half of the cases are what a crash may leave."""
+    """Return the last segment damaged at random, and labelled; half of the cases are as a crash leaves it."""
     for _ in range(100):
         how, damage = rng.choice(CRASHES if rng.random() < 0.5 else DAMAGES)
         data = damage(rng, log)
@@ -128,7 +128,9 @@ def make_case(rng: random.Random, log: Log) -> Case:
 
 def _labelled(how: str, data: bytes, log: Log) -> Case:
     whole = log.data
-    bad = [number for number, mark in enumerate(log.marks) if data[slice(*mark[:2])] != whole[slice(*mark[:2])]]
+    bad = [
+        number for number, mark in enumerate(log.marks) if data[slice(*mark[:2])] != whole[slice(*mark[:2])]
+    ]
     if not bad:  # only the bytes behind the last mark changed
         return Case("torn", how, data, len(log.marks))
     first = log.marks[bad[0]]

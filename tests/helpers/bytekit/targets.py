@@ -1,8 +1,8 @@
 """Every decoder of the project, with inputs that get past its hashes, and what it may do with them.
 
-An input is good bytes of which some fields were changed and all hashes made right again, so that what is tried is the
-decoder behind them; or good bytes changed without regard to anything. A decoder may return a value or raise the
-errors named for it, and never hold more memory than ``cap`` names for the input.
+An input is good bytes of which some fields were changed and all hashes made right again, so that what is
+tried is the decoder behind them; or good bytes changed without regard to anything. A decoder may return a value or
+raise the errors named for it, and never hold more memory than ``cap`` names for the input.
 """
 
 from __future__ import annotations
@@ -24,10 +24,21 @@ from bytekit.scanning import disk_of
 from bytekit.segments import IDENTITY, START, make_segment, random_batch
 from tidal.archive import verify_archive
 from tidal.checkpoint import read_checkpoint
-from tidal.errors import CorruptArchive, CorruptCheckpoint, CorruptStore, FormatError, FormatTooNew, SchemaError
+from tidal.errors import (
+    CorruptArchive,
+    CorruptCheckpoint,
+    CorruptStore,
+    FormatError,
+    FormatTooNew,
+    SchemaError,
+)
 from tidal.format import archive, columns, frame, payload, segment, snapshot
-from tidal.format.archive_manifest import ArchivedFile, ArchiveManifest
-from tidal.format.archive_manifest import decode_archive_manifest, encode_archive_manifest
+from tidal.format.archive_manifest import (
+    ArchivedFile,
+    ArchiveManifest,
+    decode_archive_manifest,
+    encode_archive_manifest,
+)
 from tidal.format.document import encode_document
 from tidal.format.manifest import ListedSegment, Manifest, decode_manifest, encode_manifest
 from tidal.schema import EventBatch, IdColumn, NewKey, SchemaBuilder, schema_from_json, schema_to_json
@@ -95,10 +106,14 @@ def rich_batch(rng: random.Random, count: int | None = None) -> EventBatch:
         return IdColumn(values if valid is None else np.where(valid, values, np.uint64(0)), valid)
 
     weight = numbers.integers(-5, 6, count) if rng.random() < 0.5 else numbers.normal(size=count)
-    time = START + np.cumsum(numbers.integers(0, 10**9, count)) if rng.random() < 0.7 else numbers.integers(
-        TIME_MIN_NS, TIME_MAX_NS, count
+    time = (
+        START + np.cumsum(numbers.integers(0, 10**9, count))
+        if rng.random() < 0.7
+        else numbers.integers(TIME_MIN_NS, TIME_MAX_NS, count)
     )
-    keys = tuple(NewKey("item", rng.getrandbits(64), "k" * rng.choice((0, 1, 5, 70))) for _ in range(rng.randrange(4)))
+    keys = tuple(
+        NewKey("item", rng.getrandbits(64), "k" * rng.choice((0, 1, 5, 70))) for _ in range(rng.randrange(4))
+    )
     return EventBatch(
         words(), numbers.integers(0, 3, count).astype(np.uint8), weight.astype(np.float32), time,
         ids(), ids(), ids(), keys if rng.random() < 0.4 else (),
@@ -129,7 +144,8 @@ def _payload_input(rng: random.Random) -> Input:
     head = payload.SUMMARY.unpack_from(good)
     number = head[4]
     entries = [
-        payload.DIRECTORY.unpack_from(good, payload.SUMMARY.size + at * payload.DIRECTORY.size) for at in range(number)
+        payload.DIRECTORY.unpack_from(good, payload.SUMMARY.size + at * payload.DIRECTORY.size)
+        for at in range(number)
     ]
     body = good[payload.SUMMARY.size + number * payload.DIRECTORY.size :]
     rows = [payload.DIRECTORY.pack(*entry) for entry in entries]
@@ -198,13 +214,21 @@ def _payload_check(given: Input, batch: EventBatch) -> bool:
 def _words_input(rng: random.Random) -> Input:
     item = rng.choice((1, 4, 8))
     count = rng.choice((1, 2, 9, 70, 300))
-    numbers = np.random.default_rng(rng.getrandbits(32)).integers(0, 1 << 8 * min(item, 7), count, dtype=np.uint64)
+    numbers = np.random.default_rng(rng.getrandbits(32)).integers(
+        0, 1 << 8 * min(item, 7), count, dtype=np.uint64
+    )
     made = columns.encode_words(numbers, item, small=rng.random() < 0.5)
     changed = [made.codec, made.compression, made.parameter]
     if rng.random() < 0.7:
         at = rng.randrange(3)
         changed[at] = mutate.integer(rng, (8, 8, 32)[at], changed[at]) % rng.choice((4, 10, 1 << 32))
-    stored = made.stored if rng.random() < 0.4 else _bomb(rng) if rng.random() < 0.3 else mutate.some_bytes(rng, made.stored)
+    stored = (
+        made.stored
+        if rng.random() < 0.4
+        else _bomb(rng)
+        if rng.random() < 0.3
+        else mutate.some_bytes(rng, made.stored)
+    )
     count = count if rng.random() < 0.7 else 1 + mutate.integer(rng, 32, count) % 65_536
     return Input(stored, count, item, *changed)
 
@@ -276,7 +300,9 @@ def _checkpoint_input(rng: random.Random) -> Input:
     choice = rng.randrange(5)
     if choice == 0:  # a section's bytes, with their digest
         start, size = entry[6], entry[8]
-        stored = _bomb(rng) if rng.random() < 0.3 else mutate.some_bytes(rng, bytes(data[start : start + size]))
+        stored = (
+            _bomb(rng) if rng.random() < 0.3 else mutate.some_bytes(rng, bytes(data[start : start + size]))
+        )
         data[start : start + size] = stored.ljust(size, b"\0")[:size]
         entry[9] = blake3(data[start : start + size]).digest()
         data[place : place + snapshot._ENTRY.size] = snapshot._ENTRY.pack(*entry)
@@ -284,11 +310,15 @@ def _checkpoint_input(rng: random.Random) -> Input:
         data[place : place + snapshot._ENTRY.size] = mutate.fields(rng, snapshot._ENTRY, entry, frozenset())
     elif choice == 3:
         start = snapshot.HEADER_BYTES + count * snapshot._ENTRY.size
-        data[start : start + meta_bytes] = mutate.some_bytes(rng, bytes(data[start : start + meta_bytes]), keep_length=True)
+        data[start : start + meta_bytes] = mutate.some_bytes(
+            rng, bytes(data[start : start + meta_bytes]), keep_length=True
+        )
     end = snapshot.HEADER_BYTES + count * snapshot._ENTRY.size + meta_bytes
     header[13] = blake3(data[snapshot.HEADER_BYTES : end]).digest()
     keep = frozenset({13, 14})
-    head = mutate.fields(rng, snapshot._HEADER, header, keep) if choice == 4 else snapshot._HEADER.pack(*header)
+    head = (
+        mutate.fields(rng, snapshot._HEADER, header, keep) if choice == 4 else snapshot._HEADER.pack(*header)
+    )
     data[: snapshot.HEADER_BYTES] = head[:-32] + snapshot._header_digest(head[:-32])
     return Input(mutate.some_bytes(rng, bytes(data)) if rng.random() < 0.1 else bytes(data))
 
@@ -319,7 +349,9 @@ def _log_manifest(rng: random.Random) -> bytes:
 
 def _archive_manifest(rng: random.Random) -> bytes:
     files = tuple(
-        ArchivedFile(1 + 9 * n, 9 + 9 * n, 700, -5, 99, b"\1" + bytes(31), bytes([n]) * 32, bytes([n + 1]) * 32)
+        ArchivedFile(
+            1 + 9 * n, 9 + 9 * n, 700, -5, 99, b"\1" + bytes(31), bytes([n]) * 32, bytes([n + 1]) * 32
+        )
         for n in range(rng.randrange(4))
     )
     return encode_archive_manifest(ArchiveManifest(IDENTITY.store_id, files=files))
@@ -337,9 +369,10 @@ def _identity_document() -> bytes:
 
 
 @functools.lru_cache(maxsize=8)
-def _archive(seed: int) -> bytes:
+def archive_bytes(seed: int, counts: tuple[int, ...] = (3, 40, 70)) -> bytes:
+    """Return a small archive file, with the schema and a block of each of these many events."""
     rng = random.Random(seed)
-    batches = [rich_batch(rng, count) for count in (3, 40, 70)]
+    batches = [rich_batch(rng, count) for count in counts]
     made = make_segment(batches)
     plain, blocks, seq = archive.PlainHash(), [], 1
     for batch in batches:
@@ -354,7 +387,7 @@ def _archive(seed: int) -> bytes:
 
 
 def _archive_input(rng: random.Random) -> Input:
-    data = bytearray(_archive(rng.randrange(8)))
+    data = bytearray(archive_bytes(rng.randrange(8)))
     form, row = archive.ARCHIVE_HEADER, archive.BLOCK_ENTRY
     header = archive.decode_archive_header(bytes(data), len(data))
     directory = form.size + header.schema_bytes
@@ -363,7 +396,11 @@ def _archive_input(rng: random.Random) -> Input:
     choice = rng.randrange(6)
     if choice == 0:  # a block, with its hash
         start, size = entry[5], entry[2]
-        block = bytearray(_payload_input(rng).data if rng.random() < 0.5 else mutate.some_bytes(rng, data[start : start + size]))
+        block = bytearray(
+            _payload_input(rng).data
+            if rng.random() < 0.5
+            else mutate.some_bytes(rng, data[start : start + size])
+        )
         data[start : start + size] = bytes(block).ljust(size, b"\0")[:size]
         entry[9] = blake3(data[start : start + size]).digest()
         data[place : place + row.size] = row.pack(*entry)
@@ -432,5 +469,3 @@ TARGETS: Final[dict[str, Target]] = {
         (CorruptStore, FormatTooNew), lambda given: 8 * len(given.data) + (1 << 16),
     ),
 }  # fmt: skip
-
-

@@ -105,17 +105,19 @@ class Bench:
         if events:
             self.sent.add(events)
             self.disk.mark("sent", len(self.sent.events))
+        error: Exception | None = None
         for _ in range(_ATTEMPTS):
             try:
                 durable = step()
             except NoSpace:
                 if not self.tolerant:
                     raise
-            except (StorageError, CorruptionError):
+            except (StorageError, CorruptionError) as caught:
                 if not self.tolerant:
                     raise
                 if not opening:
                     break
+                error = caught
                 self.disk.begin_process()
             except KeyboardInterrupt:
                 break
@@ -127,7 +129,7 @@ class Bench:
         else:
             self.sent.take_back(len(events))
         if opening:
-            raise GaveUp
+            raise GaveUp(f"the store cannot be opened again: {error}")
         self.close()
         self.open()
 
@@ -136,7 +138,9 @@ class Bench:
 
     def _events(self, count: int) -> list[SentEvent]:
         numbers = range(len(self.sent.events) + 1, len(self.sent.events) + 1 + count)
-        return [event(n, self.signals[n % len(self.signals)], keyed=self.keyed, story=self.story) for n in numbers]
+        return [
+            event(n, self.signals[n % len(self.signals)], keyed=self.keyed, story=self.story) for n in numbers
+        ]
 
     def signal(self, times: int = 1) -> None:
         """Send events one by one."""
@@ -215,13 +219,13 @@ class Bench:
                 raise
             self.kill()
         else:
-            if self.db._failure is None:
+            if self.db._recorder.failure is None:
                 self.disk.mark("durable", last)
 
     def release(self) -> None:
         """Close the log without a checkpoint, as a database does whose state is in doubt."""
         last = self.db.last_seq
-        self.db._failure = RuntimeError("in doubt")
+        self.db._recorder.failure = RuntimeError("in doubt")
         self.close()
         self.disk.mark("durable", last)
 

@@ -15,7 +15,10 @@ from tidal.schema import EventBatch
 NOW = 1_700_000_000 * 10**9
 SCHEMA = tidal.SchemaBuilder().signal("view", half_life="7d", windows=("1h",)).build()
 LATER = (
-    tidal.SchemaBuilder().signal("view", half_life="7d", windows=("1h",)).signal("like", half_life="1d").build()
+    tidal.SchemaBuilder()
+    .signal("view", half_life="7d", windows=("1h",))
+    .signal("like", half_life="1d")
+    .build()
 )
 
 

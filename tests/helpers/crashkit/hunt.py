@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from crashkit import broken, tamper
 from crashkit.explore import Budget, Explorer
+from crashkit.patching import no_nonsense
 from crashkit.workloads import WORKLOADS
 
 
@@ -21,11 +22,7 @@ Step = tuple[str | None, int]
 
 
 def _crash(name: str) -> Iterator[Step]:
-    try:
-        bench = WORKLOADS[name]()
-    except Exception as error:
-        yield f"{name}: {type(error).__name__}: {error}", 1
-        return
+    bench = WORKLOADS[name]()
     bench.kill()
     budget = Budget(per_op=48, nested_share=0.03, nested_per_op=6)
     result = Explorer(name, bench, budget).run()
@@ -33,12 +30,11 @@ def _crash(name: str) -> Iterator[Step]:
 
 
 def _broken(kind: str, *, keeps_cache: bool = False) -> Callable[[str], Iterator[Step]]:
-    def search(name: str) -> Iterator[Step]:
-        for failure in broken.failures(kind):
-            budget = Budget(per_op=3, nested_share=0.0)
-            seen = broken.live_with(
-                name, WORKLOADS[name], failure, keeps_cache=keeps_cache, budget=budget
-            )
+    def search(place: str) -> Iterator[Step]:
+        name, _, first = place.partition("@")
+        for failure in broken.failures(kind, int(first or 1)):
+            budget = Budget(per_op=2, nested_share=0.0)  # all or nothing of what is not synced
+            seen = broken.live_with(name, WORKLOADS[name], failure, keeps_cache=keeps_cache, budget=budget)
             yield seen.problem, seen.states
             if not seen.struck:
                 return
@@ -47,12 +43,7 @@ def _broken(kind: str, *, keeps_cache: bool = False) -> Callable[[str], Iterator
 
 
 def _tamper(name: str) -> Iterator[Step]:
-    try:
-        found = list(tamper.cases(name, WORKLOADS[name]))
-    except Exception as error:
-        yield f"{name}: {type(error).__name__}: {error}", 1
-        return
-    for case in found:
+    for case in tamper.cases(name, WORKLOADS[name]):
         for damage in tamper.damages(case.image, case.older, case.fork, stride=5):
             yield tamper.wrong(damage, case), 1
 
@@ -77,10 +68,17 @@ HARNESSES: dict[str, Callable[[str], Iterator[Step]]] = {
 
 
 def hunt(harness: str, workload: str) -> Caught:
-    """Search with one harness in one workload, up to the first problem."""
+    """Search with one harness in one workload, up to the first problem.
+
+    ``workload`` may end in ``@n``: the harnesses of bad disks then begin with the n-th call.
+    """
     states = 0
-    for problem, opened in HARNESSES[harness](workload):
-        states += opened
-        if problem is not None:
-            return Caught(problem, states)
+    try:
+        for problem, opened in HARNESSES[harness](workload):
+            states += opened
+            if problem is not None:
+                return Caught(problem, states)
+    except Exception as error:  # of the workload, before it was done anything to
+        no_nonsense(error)
+        return Caught(f"{workload}: {type(error).__name__}: {error}", states + 1)
     return Caught(None, states)

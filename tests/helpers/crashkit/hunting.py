@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import NamedTuple
 
 from crashkit.hunt import hunt
 from crashkit.mutants import Mutant
 from crashkit.patching import replaced
+from crashkit.workloads import WORKLOADS
 
 
 class Verdict(NamedTuple):
@@ -21,6 +23,8 @@ class Verdict(NamedTuple):
 def verdict(mutant: Mutant) -> Verdict:
     """Run the mutant's searches in turn, until one catches it."""
     states = 0
+    for search in mutant.searches.split():
+        _check_sane(search.split(":")[1].partition("@")[0])
     with replaced(mutant.module, mutant.old, mutant.new):
         for search in mutant.searches.split():
             harness, workload = search.split(":")
@@ -29,3 +33,9 @@ def verdict(mutant: Mutant) -> Verdict:
             if found.problem is not None:
                 return Verdict(mutant.name, search, found.problem, states)
     return Verdict(mutant.name, None, "", states)
+
+
+@cache
+def _check_sane(workload: str) -> None:
+    """Raise unless a workload runs through without a mutant: else every mutant would seem to be caught."""
+    WORKLOADS[workload]().kill()

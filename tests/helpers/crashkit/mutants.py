@@ -81,30 +81,30 @@ MUTANTS: tuple[Mutant, ...] = (
         "failed sync: the log is not poisoned", "tidal.wal.active",
         "the kernel has dropped the pages\n            raise self._fail(error) from error",
         "the kernel has dropped the pages\n            raise",
-        "eio:singles eio:unsynced",
+        "eio:singles@45 eio:unsynced@45",
     ),
     Mutant(
         "failed sync: taken for a success", "tidal.wal.active",
         "the kernel has dropped the pages\n            raise self._fail(error) from error",
         "the kernel has dropped the pages\n            pass",
-        "eio:singles",
+        "eio:singles@45",
     ),
     Mutant(
         "failed write: the log is not poisoned", "tidal.wal.active",
         "            self._truncate()\n            raise\n        except StorageError as error:\n            raise self._fail(error) from error\n        self.info = after",
         "            self._truncate()\n            raise\n        except StorageError as error:\n            self._pending = None\n            raise\n        self.info = after",
-        "eio:unsynced eio:in_doubt",
+        "eio:unsynced@45 eio:in_doubt@45",
     ),
     Mutant(
         "full disk: what was half written stays in the file", "tidal.wal.active",
         "            self._file.truncate(self.info.size)", "            self._file.size()",
-        "enospc:singles",
+        "enospc:singles@45",
     ),
     Mutant(
         "full disk: the batch counts as written", "tidal.wal.active",
         "        except NoSpace:\n            self._truncate()\n            raise\n        except StorageError as error:\n            raise self._fail(error) from error\n        self.info = after",
         "        except NoSpace:\n            pass\n        except StorageError as error:\n            raise self._fail(error) from error\n        self.info = after",
-        "enospc:singles",
+        "enospc:singles@45",
     ),
     Mutant(
         "Ctrl-C: an interrupted write is forgotten, its sequence used again", "tidal.wal.active",
@@ -114,7 +114,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "Ctrl-C: an interrupted write is not settled", "tidal.wal.active",
-        "        if (after := self._pending) is None:", "        if (after := self._pending) is not after:",
+        "        if (after := self._pending) is None:", "        if (after := self._pending) is None or after:",
         "interrupted:in_doubt interrupted:singles interrupted:unsynced",
     ),
     # ---------------------------------------------------------------- the writer
@@ -132,7 +132,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "durable_seq raised before the sync", "tidal.wal.writer",
         "            active.sync()\n            self._note_durable(info)",
         "            self._note_durable(info)\n            active.sync()",
-        "eio:singles",
+        "eio:singles@45",
     ),
     Mutant(
         "batches always say that nothing is durable", "tidal.wal.writer",
@@ -152,12 +152,12 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "poison is not noted", "tidal.wal.writer",
         "self._poison = self._poison or poison", "self._sync_failed = poison",
-        "eio:singles eio:unsynced eio:in_doubt",
+        "eio:singles@45 eio:unsynced@45 eio:in_doubt@45",
     ),
     Mutant(
         "poison is not looked at", "tidal.wal.writer",
         "        if self._poison is not None:\n            raise StorePoisoned(", "        if False:\n            raise StorePoisoned(",
-        "eio:singles eio:unsynced eio:in_doubt",
+        "eio:singles@45 eio:unsynced@45 eio:in_doubt@45",
     ),
     Mutant(
         "roll: the old segment is not sealed", "tidal.wal.writer",
@@ -222,7 +222,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "        removed = tuple(path for path in paths if self._fs.exists(path))\n"
         "        for path in removed:\n            self._fs.remove(path)\n"
         "        self._write(replace(manifest, start_seq=last.last_seq + 1, start_hash=last.final_hash, segments=kept))\n",
-        "crash:retired eio:retired crash:archived",
+        "crash:retired crash:archived",
     ),
     Mutant(
         "forget: the manifest is not written", "tidal.wal.record",
@@ -283,7 +283,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "    replace_file(fs, info.path, [data, info.seal().encode(info.header.identity, good)], verify)",
         "    file = fs.open_append(info.path)\n    file.truncate(good)\n"
         "    file.append([info.seal().encode(info.header.identity, good)])\n    file.sync()",
-        "eio-cached:singles eio-cached:in_doubt",
+        "eio-cached:singles@45 eio-cached:in_doubt@45",
     ),
     Mutant(
         "repair: writes no seal", "tidal.wal.repair",
@@ -304,7 +304,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "reading: a segment comes from the cache, not the device", "tidal.wal.segments",
         "        if from_device:\n            file.drop_cache()", "        pass",
-        "eio:singles eio:unsynced",
+        "eio:singles@45 eio:unsynced@45",
     ),
     Mutant(
         "reading: a read error is taken for the end of the file", "tidal.wal.segments",
@@ -370,7 +370,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "manifest: its hash is not checked", "tidal.format.document",
-        "    if saved != _digest(body) or data != encode_document(body):", "    if not saved:",
+        "        if body.pop(_HASH, None) != _digest(body) or data != encode_document(body):", "        if not body.pop(_HASH, None):",
         "tamper:singles tamper:in_doubt tamper:retired",
     ),
     Mutant(
@@ -433,7 +433,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "archive: what was written is not verified", "tidal.archive.writer",
         "            written.verify()", "            pass",
-        "garbled:archived",
+        "garbled:archived@10",
     ),
     Mutant(
         "archive: goes beyond the second newest checkpoint", "tidal.archive.upkeep",
@@ -503,6 +503,6 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "deduplication: a refused event is remembered", "tidal.db",
         "                seen.take_back(admission, logged)", "                pass",
-        "enospc:retried",
+        "enospc:retried@45",
     ),
 )  # fmt: skip

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from crashkit.bench import PATHS, abandon, open_on
 from crashkit.events import LATER, SCHEMA, Sent, as_batch
+from crashkit.patching import no_nonsense
 from tidal import TidalDb, TidalError
 from tidal.archive import read_archive_manifest
 from tidal.durable import TEMPORARY_SUFFIX
@@ -159,6 +160,7 @@ def history_start(disk: MemoryDisk, identity: LogIdentity) -> int:
 
 
 def _refused(error: Exception) -> str:
+    no_nonsense(error)
     return f"refused: {type(error).__name__}: {error}"
 
 

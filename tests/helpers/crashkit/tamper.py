@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from crashkit.bench import PATHS, Bench, abandon, open_on
 from crashkit.oracle import history_start
+from crashkit.patching import no_nonsense
 from tidal.errors import TidalError
 from tidal.history import read_history
 from tidal.testing.disk import SECTOR_BYTES, Image, MemoryDisk
@@ -139,6 +140,7 @@ def wrong(tampered: Tampered, case: Case) -> str | None:
     except TidalError:
         return None
     except Exception as error:
+        no_nonsense(error)
         return f"{tampered.what}: {type(error).__name__}: {error}"
     try:
         if not case.at_least <= db.last_seq <= len(sent.events):
@@ -151,6 +153,7 @@ def wrong(tampered: Tampered, case: Case) -> str | None:
     except TidalError:
         return None
     except Exception as error:
+        no_nonsense(error)
         return f"{tampered.what}: {type(error).__name__}: {error}"
     finally:
         abandon(db, disk)
@@ -160,7 +163,9 @@ def _wrong_history(case: Case, last: int, disk: MemoryDisk, db: object) -> str |
     identity = db._disk.identity  # type: ignore[attr-defined]
     position = history_start(disk, identity) - 1
     # To its end before it is looked at: a batch of another history is found out by the one behind it.
-    events = [*read_history(disk, PATHS, identity=identity, after_seq=position, until_seq=max(last, position))]
+    events = [
+        *read_history(disk, PATHS, identity=identity, after_seq=position, until_seq=max(last, position))
+    ]
     for first, batch in events:
         want = [event.id for event in case.bench.sent.slice(first, first + len(batch) - 1)]
         if batch.entity_id.tolist() != want:

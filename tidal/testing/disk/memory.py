@@ -32,8 +32,8 @@ _FREE_BYTES: Final = 1 << 40
 class Fault(NamedTuple):
     """What a call does instead of its work: it raises this errno; an append first writes ``short`` bytes.
 
-    ``garbled``: an append seems to succeed, and one bit of what it wrote is another. ``interrupted``: the work is
-    done, and KeyboardInterrupt raised, as when the signal comes just after the system call.
+    ``garbled``: an append seems to succeed, and one bit of what it wrote is another. ``interrupted``: the
+    work is done, and KeyboardInterrupt raised, as when the signal comes just after the system call.
     """
 
     errno: int = 0

@@ -237,7 +237,8 @@ class States:
         self._folders, self._contents = folders, contents
         self._open_folders = {path: folder for path, folder in folders.items() if folder.changes}
         self._open_contents = {node: content for node, content in contents.items() if content.sizes}
-        self._counts = [it.count for it in (*self._open_folders.values(), *self._open_contents.values())]
+        self._counts = [folder.count for folder in self._open_folders.values()]
+        self._counts += [content.count for content in self._open_contents.values()]
         self.total = math.prod(self._counts)
 
     def numbers(self, limit: int, rng: random.Random) -> Sequence[int]:
@@ -253,6 +254,7 @@ class States:
             last = (count - 1) * unit
             found += (last, self.total - 1 - last)
             unit *= count
+        del found[limit:]
         found += (rng.randrange(self.total) for _ in range(limit - len(found)))
         return sorted(set(found))
 
