@@ -156,7 +156,7 @@ def test_every_block_says_what_it_is(page: Path) -> None:
 @page_of
 def test_commands_are_accepted(page: Path) -> None:
     """Each `tidal`, `tidalctl` and `make` line of a shell block names what there is."""
-    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.M))
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.M))
     for block in blocks(page):
         if block.language != "sh":
             continue

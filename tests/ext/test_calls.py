@@ -1,4 +1,4 @@
-"""Compiled calls: their usual form is answered as the general method answers, every other one by that method."""
+"""Compiled calls: the usual form is answered as the general method does, every other one by that method."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ SCHEMA = (
 
 ODD = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=3), st.binary(max_size=3),
-    st.sampled_from(["view", "reward", "1h", "7d", "all"]), st.sampled_from([np.uint64(7), np.int8(-1), [1], {}]),
+    st.sampled_from(["view", "reward", "1h", "7d", "all"]),
+    st.sampled_from([np.uint64(7), np.int8(-1), [1], {}]),
 )  # fmt: skip
 
 

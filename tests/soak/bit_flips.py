@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _chosen(found: list[Unit], bits: str, seed: int) -> list[Unit]:
-    """Return all units, or header, seal and as many of the frames, at random, as hold about that many bits."""
+    """Return all units, or header, seal and frames at random that hold about that many bits."""
     if bits == "all":
         return found
     count = len(found) * int(bits) // (8 * found[-1].end)

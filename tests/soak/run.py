@@ -20,6 +20,7 @@ SOAK = Path(__file__).parent
 HELPERS = SOAK.parent / "helpers"
 
 PROGRAMS = (
+    "crash_states",
     "io_errors",
     "kill",
     "signals",

@@ -136,7 +136,9 @@ class SqliteEngine:
         """Yield in words all that SQLite's own check and the CRC-32 of every row find wrong."""
         with self._lock, self._typed():
             self._check_open()
-            report = [text for (text,) in self._connection.execute(f"PRAGMA integrity_check({_PROBLEMS_MAX})")]
+            report = [
+                text for (text,) in self._connection.execute(f"PRAGMA integrity_check({_PROBLEMS_MAX})")
+            ]
         if report != [b"ok"]:
             yield from (text.decode(errors="replace") for text in report)
         for keyspace in KEYSPACES.values():

@@ -66,7 +66,7 @@ class _Job:
         self._done.acquire()
 
     def wait(self, keeper: threading.Thread) -> None:
-        # The keeper ends every job that it takes, unless it dies for want of memory: so look at it now and then.
+        # The keeper ends every job that it takes, unless it dies for want of memory: look at it now and then.
         while not self._done.acquire(timeout=_LOOK_SECONDS):
             if not keeper.is_alive():
                 if self._done.acquire(blocking=False):  # its last deed

@@ -34,7 +34,7 @@ _SEAL_LAST_SEQ = 8
 
 
 class Mark(NamedTuple):
-    """A frame or the seal of the last segment: its place, and what it says was durable when it was written."""
+    """A frame or the seal of the last segment: its place, and what it says was durable then."""
 
     offset: int
     end: int
@@ -193,7 +193,7 @@ def _grown(rng: random.Random, log: Log) -> bytes | None:
 
 
 def _garbage(rng: random.Random, log: Log) -> bytes | None:
-    """Blocks that the file got, but not its data: what other files left there, such as batches of this log."""
+    """Blocks that the file got, but not its data: what other files left there, such as batches."""
     start = max(log.synced, SEGMENT_HEADER.size)
     if start >= len(log.data):
         return None

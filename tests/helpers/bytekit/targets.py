@@ -179,7 +179,7 @@ def _other_column(rng: random.Random, entries: list[Any], rows: list[bytes], bod
 
 
 def _bomb(rng: random.Random) -> bytes:
-    """A zstd frame that is far larger than it looks, or says so, or says nothing, or has another behind it."""
+    """A zstd frame that is far larger than it looks, or says so, or says nothing, or has one behind it."""
     plain = bytes(rng.choice((0, 8, 400, 1 << 16, 1 << 22)))
     made = zstandard.ZstdCompressor(
         write_content_size=rng.random() < 0.7, write_checksum=rng.random() < 0.3
@@ -427,7 +427,8 @@ def _verify_archive(given: Input) -> object:
 TARGETS: Final[dict[str, Target]] = {
     "payload": Target(_payload_input, _decode_payload, (FormatError,), _payload_cap, _payload_check),
     "words": Target(
-        _words_input, _decode_words, (FormatError, ValueError), lambda given: 40 * given.count + 4 * len(given.data),
+        _words_input, _decode_words, (FormatError, ValueError),
+        lambda given: 40 * given.count + 4 * len(given.data),
         lambda given, words: len(words) == given.count and int(words.max()) < 1 << 8 * given.item_bytes,
     ),
     "frame": Target(

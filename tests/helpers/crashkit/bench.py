@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +21,13 @@ from tidal.testing.disk import FileEngine, MemoryDisk
 from tidal.wal import parse_sync
 
 BASE: Final = Path("/s")
-PATHS: Final = StorePaths(BASE)
+# Each path made once: there are sixty in an opening, and an opening is done a million times.
+_CachedPaths: Any = type(
+    "_CachedPaths",
+    (StorePaths,),
+    {name: cached_property(it.fget) for name, it in vars(StorePaths).items() if isinstance(it, property)},
+)
+PATHS: Final[StorePaths] = _CachedPaths(BASE)
 _SETTINGS = frozenset(field.name for field in fields(Settings))
 _STORE_ID = bytes(range(16))
 _ATTEMPTS = 3

@@ -213,18 +213,6 @@ MUTANTS: tuple[Mutant, ...] = (
         "crash:rolling",
     ),
     Mutant(
-        "forget: files removed before the manifest says so", "tidal.wal.record",
-        "        self._write(replace(manifest, start_seq=last.last_seq + 1, start_hash=last.final_hash, segments=kept))\n"
-        "        paths = [self._path(segment) for segment in gone]\n"
-        "        removed = tuple(path for path in paths if self._fs.exists(path))  # one that was damaged may be gone\n"
-        "        for path in removed:\n            self._fs.remove(path)\n",
-        "        paths = [self._path(segment) for segment in gone]\n"
-        "        removed = tuple(path for path in paths if self._fs.exists(path))\n"
-        "        for path in removed:\n            self._fs.remove(path)\n"
-        "        self._write(replace(manifest, start_seq=last.last_seq + 1, start_hash=last.final_hash, segments=kept))\n",
-        "crash:retired crash:archived",
-    ),
-    Mutant(
         "forget: the manifest is not written", "tidal.wal.record",
         "        self._write(replace(manifest, start_seq=last.last_seq + 1, start_hash=last.final_hash, segments=kept))",
         "        self.manifest = replace(manifest, start_seq=last.last_seq + 1, start_hash=last.final_hash, segments=kept)",
@@ -254,7 +242,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "opening: the manifest still says that the log is closed", "tidal.opening.preparing",
-        "epoch=found.epoch + 1, clean=False", "epoch=found.epoch + 1, clean=found.manifest.clean",
+        "epoch=found.next_epoch, clean=False", "epoch=found.next_epoch, clean=found.manifest.clean",
         "crash:singles",
     ),
     Mutant(
@@ -328,11 +316,6 @@ MUTANTS: tuple[Mutant, ...] = (
         "crash:unsynced",
     ),
     Mutant(
-        "segment: its header's hash is not checked", "tidal.format.segment",
-        "    if own != _header_hash(bytes(data[: SEGMENT_HEADER.size - _HASH_BYTES])):", "    if not own:",
-        "crash:unsynced tamper:in_doubt",
-    ),
-    Mutant(
         "segment: the link to the one before is not checked", "tidal.wal.scan",
         "    if info.header.previous != before.final_hash:", "    if False:",
         "tamper:in_doubt tamper:rolling",
@@ -380,17 +363,17 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     # ---------------------------------------------------------------- checkpoints
     Mutant(
-        "checkpoint: ahead of the log", "tidal.db",
+        "checkpoint: ahead of the log", "tidal.db.upkeep",
         "            seq = self._log.flush()  #", "            seq = self._log.last_seq  #",
         "crash:interval crash:unsynced",
     ),
     Mutant(
-        "checkpoint: names are not saved before it", "tidal.db",
+        "checkpoint: names are not saved before it", "tidal.db.upkeep",
         "            self._names.flush()  #", "            pass  #",
         "crash:names",
     ),
     Mutant(
-        "checkpoint: names are saved after it", "tidal.db",
+        "checkpoint: names are saved after it", "tidal.db.upkeep",
         "            self._names.flush()  # after this the log is no longer needed for them\n            disk = self._disk\n"
         "            self._needed_after = save_checkpoint(disk.fs, disk.paths, disk.identity, state)\n",
         "            disk = self._disk\n"
@@ -501,7 +484,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "crash:retried",
     ),
     Mutant(
-        "deduplication: a refused event is remembered", "tidal.db",
+        "deduplication: a refused event is remembered", "tidal.db.recorder",
         "                seen.take_back(admission, logged)", "                pass",
         "enospc:retried@45",
     ),

@@ -166,7 +166,7 @@ def _refused(error: Exception) -> str:
 
 def _wrong_quarantine(db: TidalDb, image: Image, disk: MemoryDisk) -> str | None:
     """What was cut off must lie in quarantine, byte for byte."""
-    if (torn := db.recovery.torn) is None:
+    if (torn := db.recovery.torn) is None or torn.size == 0:
         return None
     cut = image.files[str(torn.path)][torn.offset : torn.offset + torn.size]
     inside = f"{PATHS.quarantine}/"

@@ -118,6 +118,8 @@ def archived(**given: Any) -> Bench:
     for count in (60, 70, 50, 80):
         bench.ingest(count)
         bench.checkpoint()
+    bench.ingest(90)
+    bench.ingest(90)
     bench.archive()
     bench.signal()
     bench.ingest(60)
