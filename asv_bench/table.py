@@ -1,6 +1,6 @@
 """Measure the goals of docs/performance.md in one run, print the table, and write it into that page.
 
-python asv_bench/table.py                  a few minutes; writes the page
+python asv_bench/table.py                  ten minutes at most; writes the page
 python asv_bench/table.py --only P1 P4     these goals only; prints
 python asv_bench/table.py --quick          a tenth of the data; prints
 """
@@ -11,11 +11,12 @@ import argparse
 import datetime
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from goals import calls, ingest, memory, pauses, stores
+from goals import calls, export, growth, imports, ingest, memory, pauses, replay, stores, threads
 from goals.bench import Bench
 from goals.machine import machine
 from goals.row import Row, table
@@ -32,12 +33,16 @@ QUICK: Final = 10  # times less data
 GOALS: Final[dict[str, Callable[[Bench], Iterator[Row]]]] = {
     "P1": ingest.in_memory,
     "P2": ingest.durable,
-    "P3": stores.replay,
+    "P3": replay.archives,
     "P4": calls.single,
     "P5": calls.top,
     "P6": memory.resident,
     "P7": stores.reopen,
     "P8": pauses.under_load,
+    "P9": threads.two,
+    "P10": export.later,
+    "P11": imports.beyond_numpy,
+    "P12": growth.entities,
 }
 
 
@@ -55,8 +60,10 @@ def main(arguments: list[str]) -> int:
         bench = Bench(Path(folder), events=EVENTS // size, entities=ENTITIES // size, passes=PASSES)
         rows: list[Row] = []
         for goal in options.only:
-            print(f"measuring {goal} ...", file=sys.stderr)
+            print(f"measuring {goal} ...", end=" ", file=sys.stderr, flush=True)
+            start = time.perf_counter()
             rows += GOALS[goal](bench)
+            print(f"{time.perf_counter() - start:.0f} s", file=sys.stderr)
         report = "\n".join([*_circumstances(bench), "", table(rows)])
     print(report)
     if options.quick or options.only != list(GOALS):

@@ -48,7 +48,7 @@ class Dedup:
     time: Duration | None = "1h"
 
     def __post_init__(self) -> None:
-        if self.by not in _BY:
+        if not isinstance(self.by, str) or self.by not in _BY:
             raise InvalidOption(f'deduplication by {self.by!r} is not known; choose "event_id" or "content"')
         if type(self.events) is not int or not 1 <= self.events <= EVENTS_MAX:
             raise InvalidOption(f"a window of {self.events!r} events; choose an integer from 1 to 2**32")

@@ -338,6 +338,18 @@ def replace_file(
     fs.sync_dir(path.parent)
 
 
+def same_bytes(
+    fs: FileSystem, data: bytes, damage: Callable[[Path, int, str], CorruptionError]
+) -> Callable[[Path], None]:
+    """Return a ``verify`` for replace_file: it raises ``damage`` unless the file reads back as this data."""
+
+    def verify(path: Path) -> None:
+        if read_file(fs, path) != data:
+            raise damage(path, 0, "what was read back is not what was written")
+
+    return verify
+
+
 def set_aside(fs: FileSystem, path: Path, folder: Path) -> Path:
     """Move a file to a folder of the same disk, durably, and return its place there. Nothing is replaced."""
     fs.make_dir(folder)

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import errno
+import functools
+import logging
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from tidal.archive import ArchivedFile, ArchiveFile, ArchiveManifest, read_archive_manifest
 from tidal.durable import FileSystem
-from tidal.errors import CorruptArchive, MissingSegment, StorageError
+from tidal.errors import CorruptArchive, CorruptLog, MissingSegment, StorageError, TidalError
 from tidal.format.archive import archive_name, header_hash
+from tidal.format.archive_manifest import ARCHIVE_MANIFEST_NAME
 from tidal.format.segment import LogIdentity
 from tidal.schema import EventBatch
 from tidal.store import StorePaths
 from tidal.wal import read_batches
 from tidal.wal.reader import Wanted
+from tidal.wal.segments import Link
+
+_logger = logging.getLogger(__name__)
 
 
 def read_history(
@@ -34,36 +40,74 @@ def read_history(
     ends where the log does. Files, segments and batches without an event in ``since <= time < until``
     (ns) or of one of ``types`` are left out unread; a batch that is yielded is whole in these respects.
 
-    May run while another process or thread writes, archives and removes. Memory: one segment, or one
-    block. Raises MissingSegment where events are gone, CorruptArchive, CorruptLog, FormatTooNew,
-    StorageError.
+    May run while another process or thread writes, archives and removes. A file of the archive that is
+    damaged or gone is made up for by the log, where that still has its segment; a warning is logged. Memory:
+    one segment, or one block. Raises MissingSegment where events are gone, CorruptArchive, CorruptLog,
+    FormatTooNew, StorageError.
     """
     wanted = Wanted.of(since, until, types)
+    log = functools.partial(
+        read_batches, fs, paths.wal, identity=identity, since=since, until=until, types=types
+    )
     position = after_seq
     while until_seq is None or position < until_seq:
-        manifest = read_archive_manifest(fs, paths.archive, identity)
+        manifest, damage = _look(fs, paths.archive, identity, can_do_without=until_seq is not None)
         file = _file_of(manifest, position + 1, paths.archive)
+        found: Iterator[tuple[int, EventBatch]]
+        if manifest is not None and file is not None:
+            found = _read_file(fs, paths.archive, manifest, file, wanted, position, until_seq)
+        else:
+            found = log(after_seq=position, until_seq=until_seq, follows=_end_at(manifest, position))
         try:
-            if manifest is not None and file is not None:
-                found = _read_file(fs, paths.archive, manifest, file, wanted, position, until_seq)
-                for first, batch in found:
-                    yield first, batch
-                    position = first + len(batch) - 1
-                position = max(position, file.last_seq)
-                continue
-            for first, batch in read_batches(
-                fs, paths.wal, identity=identity, after_seq=position, until_seq=until_seq,
-                since=since, until=until, types=types,
-            ):  # fmt: skip
+            for first, batch in found:
                 yield first, batch
                 position = first + len(batch) - 1
-            return
-        except (MissingSegment, StorageError) as error:
+        except (CorruptArchive, MissingSegment, StorageError) as error:
             if isinstance(error, StorageError) and error.errno != errno.ENOENT:
                 raise
             # Archived or retired between two looks? Then the manifest says so: its files come first.
-            if read_archive_manifest(fs, paths.archive, identity) == manifest:
-                raise _as_missing(error, file, paths.archive) from error
+            if _look(fs, paths.archive, identity, can_do_without=damage is not None)[0] != manifest:
+                continue
+            if file is None:
+                if damage is not None:
+                    raise damage from error
+                raise
+            last = file.last_seq if until_seq is None else min(file.last_seq, until_seq)
+            instead = log(after_seq=position, until_seq=last)
+            for first, batch in _instead(instead, _as_missing(error, file, paths.archive)):
+                yield first, batch
+                position = first + len(batch) - 1
+        if file is None:
+            return
+        position = max(position, file.last_seq)
+
+
+def _look(
+    fs: FileSystem, folder: Path, identity: LogIdentity, *, can_do_without: bool
+) -> tuple[ArchiveManifest | None, CorruptArchive | None]:
+    """Return the manifest of the archive, or what is wrong with it where the log may do."""
+    try:
+        return read_archive_manifest(fs, folder, identity), None
+    except CorruptArchive as error:
+        if not can_do_without:
+            raise
+        return None, error
+
+
+def _end_at(manifest: ArchiveManifest | None, position: int) -> Link | None:
+    """Return what the log must continue from, if it is read from where the archive ends."""
+    if manifest is None or not manifest.files or position != manifest.last_seq:
+        return None
+    return Link(position, manifest.head_hash, 0, f"archive/{ARCHIVE_MANIFEST_NAME}")
+
+
+def _instead(log: Iterator[tuple[int, EventBatch]], error: TidalError) -> Iterator[tuple[int, EventBatch]]:
+    """Yield what the log still has of a file that failed; raise its error where the log has not all of it."""
+    _logger.warning("%s; the log is read instead, if it still has these events", error)
+    try:
+        yield from log
+    except (CorruptLog, MissingSegment) as other:
+        raise error from other
 
 
 def _file_of(manifest: ArchiveManifest | None, seq: int, folder: Path) -> ArchivedFile | None:
@@ -99,10 +143,8 @@ def archive_path(folder: Path, manifest: ArchiveManifest, file: ArchivedFile) ->
     return folder / archive_name(identity, file.base_seq)
 
 
-def _as_missing(
-    error: MissingSegment | StorageError, file: ArchivedFile | None, folder: Path
-) -> MissingSegment | StorageError:
-    """Return what to raise for a file that is listed and not there."""
-    if isinstance(error, StorageError) and file is not None:
+def _as_missing(error: TidalError, file: ArchivedFile, folder: Path) -> TidalError:
+    """Return what to raise for a file that is listed: damaged, or not there."""
+    if isinstance(error, StorageError):
         return MissingSegment(file.base_seq, file.last_seq, folder)
     return error

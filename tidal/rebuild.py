@@ -14,16 +14,19 @@ from numpy.typing import NDArray
 from tidal.archive import read_archive_manifest
 from tidal.checkpoint import list_checkpoints
 from tidal.durable import FileSystem, OsFileSystem
-from tidal.errors import CorruptStore, MissingSegment, SchemaError, StoreMissing
+from tidal.errors import CorruptStore, InvalidOption, MissingSegment, SchemaError, StoreMissing
 from tidal.format.manifest import Manifest
 from tidal.format.segment import LogIdentity
 from tidal.history import read_history
+from tidal.opening.arguments import advice_on_damage, check_schema, checked_folder
+from tidal.opening.beside import beside_writer
 from tidal.opening.remade import RemadeStore, Row
+from tidal.recovery import archived
 from tidal.schema import EventBatch, Schema
 from tidal.schema.evolution import TYPE_ID_MAX
 from tidal.storage import KEYSPACES, SqliteEngine
 from tidal.store import StorePaths, load_store, store_exists
-from tidal.wal import read_manifest
+from tidal.wal import read_manifest, scan_log
 
 Progress = Callable[[int, float], None]  # events read, and which share of all that is
 
@@ -91,7 +94,9 @@ def rebuild(
     >>> rebuild(f"{folder}/a", f"{folder}/b", schema=new).events
     3
     """
-    fs, paths = file_system or OsFileSystem(), StorePaths(Path(source))
+    fs, paths = file_system or OsFileSystem(), StorePaths(checked_folder("source", source))
+    made_at = checked_folder("target", target)
+    _check(schema, drop, partial)
     if not store_exists(fs, paths):
         raise StoreMissing(f"{paths.base} is not a store; there is nothing to rebuild from")
     store = load_store(fs, paths)
@@ -104,7 +109,7 @@ def rebuild(
         raise error
     kept = 0
     dropped = {signal.type_id: 0 for signal in store.schema if types[signal.type_id] == _DROPPED}
-    with RemadeStore(fs, paths.base, Path(target), schema) as made:
+    with RemadeStore(fs, paths.base, made_at, schema) as made, advice_on_damage(paths.base):
         for last_seq, batch in history:
             counts = np.bincount(batch.type_id, minlength=len(types))
             for type_id in dropped:
@@ -124,16 +129,33 @@ def rebuild(
     return report
 
 
+def _check(schema: object, drop: object, partial: object) -> None:
+    check_schema(schema)
+    if schema is None:
+        raise SchemaError("schema=None: a rebuild needs the schema of the new store")
+    if isinstance(drop, str) or not isinstance(drop, Collection):
+        raise InvalidOption(f'drop={drop!r}: give the names of signal types in a list, as ["view"]')
+    if type(partial) is not bool:
+        raise InvalidOption(f"partial={partial!r}: choose True or False")
+
+
 class _History:
     """The batches of a store in order; ``last_seq`` is right once they were read."""
 
     def __init__(self, fs: FileSystem, paths: StorePaths, identity: LogIdentity, manifest: Manifest) -> None:
         self._fs, self._paths, self._identity = fs, paths, identity
-        archived = read_archive_manifest(fs, paths.archive, identity)
-        self.first_seq = archived.start_seq if archived else manifest.start_seq
+        listed = read_archive_manifest(fs, paths.archive, identity)
+        self.first_seq = listed.start_seq if listed else manifest.start_seq
         self.last_seq = 0
-        # What was closed holds what its manifest says, no less. Of what was not, a checkpoint says the least.
-        self._until = manifest.last_seq if manifest.clean else None
+        # As opening it would: what a crash left unfinished is not there; damage is no end, but an error.
+        # Synced, since nothing may be carried over that a power cut can still take from the source.
+        self._until = beside_writer(
+            fs, paths,
+            lambda: scan_log(
+                fs, paths.wal, identity, manifest=read_manifest(fs, paths.wal, identity),
+                archived=archived(fs, paths, identity), sync=True,
+            ),
+        ).last_seq  # fmt: skip
         newest = (checkpoint.seq for checkpoint in list_checkpoints(fs, paths.checkpoints)[:1])
         self._least = max(manifest.last_seq, *newest, 0)
 

@@ -12,12 +12,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from tidal.archive import holds_segment
+from tidal.archive import holds_segment, read_archive_manifest
 from tidal.checkpoint.reader import Checkpoint, DamagedFile, newest_good
 from tidal.checkpoint.writer import remove_older, write_checkpoint
 from tidal.dedup import SeenEvents
 from tidal.durable import FileSystem
-from tidal.errors import CorruptCheckpoint, CorruptLog, CorruptStore, MissingSegment, SchemaError
+from tidal.errors import CorruptArchive, CorruptCheckpoint, CorruptLog, CorruptStore, MissingSegment, SchemaError
 from tidal.format.manifest import ListedSegment, Manifest
 from tidal.format.segment import LogIdentity
 from tidal.history import read_history
@@ -131,7 +131,7 @@ def recover(
         replaced=scan.replaced,
         clean_shutdown=manifest.clean,
         leftovers=scan.leftovers,
-        notes=scan.notes,
+        notes=scan.notes + _archive_notes(fs, paths, identity),
     )
     head_hash = scan.head_hash if scan.last_seq >= seq or checkpoint is None else checkpoint.log_hash
     epoch = max(manifest.epoch, scan.epoch, checkpoint.epoch if checkpoint else 0)
@@ -214,15 +214,25 @@ def copy_state(
     return State(seq, log_hash, {"ledger": meta}, sections)
 
 
+def _archive_notes(fs: FileSystem, paths: StorePaths, identity: LogIdentity) -> tuple[str, ...]:
+    try:
+        read_archive_manifest(fs, paths.archive, identity)
+    except CorruptArchive as error:
+        return (f"{error}; nothing of the archive was needed to open the store",)
+    return ()
+
+
 def _check_history(checkpoint: Checkpoint, folder: Path, scan: LogScan) -> None:
     """Raise CorruptCheckpoint if the log has other events up to the checkpoint's sequence."""
-    for end in (*(segment.link for segment in scan.segments), scan.tip):
-        if end.last_seq == checkpoint.seq and end.final_hash != checkpoint.log_hash:
-            raise CorruptCheckpoint(
-                folder, 0,
-                f"the checkpoint at {checkpoint.seq} is of another history than {end.name}: one of them is "
-                "from a copy of this store that went its own way",
-            )  # fmt: skip
+    ends = (*(segment.link for segment in scan.segments), scan.tip)
+    there = [end.final_hash for end in ends if end.last_seq == checkpoint.seq]
+    there += [] if scan.hash_there is None else [scan.hash_there]
+    if any(found != checkpoint.log_hash for found in there):
+        raise CorruptCheckpoint(
+            folder, 0,
+            f"the checkpoint at {checkpoint.seq} is of another history than the log: one of them is "
+            "from a copy of this store that went its own way",
+        )  # fmt: skip
 
 
 def _restore(checkpoint: Checkpoint, folder: Path, ledger: SignalLedger) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,6 +14,7 @@ from tidal.errors import CorruptionError, CorruptStore, FormatTooNew, SchemaErro
 from tidal.inspect import Finding, Severity
 from tidal.inspect.kinds import names_in
 from tidal.inspect.remains import find_remains, read_run
+from tidal.opening.arguments import check_schema, checked_folder
 from tidal.opening.remade import RemadeStore, Row
 from tidal.schema import EventBatch, Schema
 from tidal.storage import KEYSPACES, SqliteEngine
@@ -95,7 +95,9 @@ def salvage(
     >>> report.events, report.lost, report.moved
     (3, [], [MovedRange(first_seq=1, last_seq=3, new_first_seq=1)])
     """
-    fs, paths = file_system or OsFileSystem(), StorePaths(Path(source))
+    fs, paths = file_system or OsFileSystem(), StorePaths(checked_folder("source", source))
+    made_at = checked_folder("target", target)
+    check_schema(schema)
     if not fs.exists(paths.base) or names_in(fs, paths.base) is None:
         raise StoreMissing(f"{paths.base} is not a folder; there is nothing to salvage")
     step = progress or (lambda events, share: None)
@@ -108,7 +110,7 @@ def salvage(
             f"{paths.schema} cannot be read, and no archive holds the schema: give it as schema= (--schema), "
             "with the signal types in the order in which the store declares them"
         )
-    with RemadeStore(fs, paths.base, Path(target), declared) as made:
+    with RemadeStore(fs, paths.base, made_at, declared) as made:
         report = SalvageReport(str(paths.base), str(made.target), remains.store_id.hex(), remains.first_seq)
         report.skipped += remains.findings
         writer = _Writer(made, declared, report, paths)

@@ -10,7 +10,7 @@ from typing import Final
 
 from blake3 import blake3
 
-from tidal.durable import TEMPORARY_SUFFIX, FileSystem, read_file, replace_file
+from tidal.durable import TEMPORARY_SUFFIX, FileSystem, read_file, replace_file, same_bytes
 from tidal.errors import CorruptStore, FormatError, FormatTooNew, SchemaError, StorageError
 from tidal.format.manifest import MANIFEST_NAME
 from tidal.format.segment import STORE_ID_BYTES
@@ -126,7 +126,8 @@ def prepare_store(fs: FileSystem, paths: StorePaths, schema: Schema) -> None:
 
 def name_store(fs: FileSystem, paths: StorePaths, store_id: bytes) -> None:
     """Write the identity, which makes the prepared folder a store."""
-    replace_file(fs, paths.identity, [encode_identity(store_id)])
+    data = encode_identity(store_id)
+    replace_file(fs, paths.identity, [data], same_bytes(fs, data, CorruptStore))
 
 
 def encode_identity(store_id: bytes) -> bytes:
@@ -173,7 +174,8 @@ def load_store(fs: FileSystem, paths: StorePaths) -> StoreIdentity:
 
 def save_schema(fs: FileSystem, paths: StorePaths, schema: Schema) -> None:
     """Replace the schema file, durably."""
-    replace_file(fs, paths.schema, [schema_to_json(schema)])
+    data = schema_to_json(schema)
+    replace_file(fs, paths.schema, [data], same_bytes(fs, data, CorruptStore))
 
 
 def _digest(body: dict[str, object]) -> str:

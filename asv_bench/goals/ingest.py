@@ -15,7 +15,7 @@ from benchmarks.common import (
 )
 
 import tidal
-from goals.bench import Bench, alternate, seconds
+from goals.bench import Bench, alternate, in_threads, seconds
 from goals.row import Row
 from goals.yardstick import Yardstick
 from tidal.demo.retail import read_order_lines, retail_schema
@@ -77,16 +77,16 @@ class Feed:
         self._db, self._stream, self._shift_ns = db, stream, 0
         self.seconds()
 
-    def seconds(self) -> float:
-        """Return the seconds that feeding all events took."""
+    def seconds(self, *, threads: int = 1) -> float:
+        """Return the seconds that feeding all events took; ``threads`` take the batches in turns."""
         batches = list(self._stream.batches(shift_ns=self._shift_ns))
         self._shift_ns += self._stream.span_ns
 
-        def feed() -> None:
-            for batch in batches:
+        def feed(thread: int) -> None:
+            for batch in batches[thread::threads]:
                 self._db.ingest(**batch)
 
-        return seconds(feed)
+        return seconds(lambda: in_threads(threads, feed))
 
 
 def _log_bytes(bench: Bench) -> float:

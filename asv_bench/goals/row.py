@@ -14,13 +14,14 @@ _RIGHT: Final = {"measured", "ratio"}
 class Row:
     """A measured value and, where there is a goal, the value it is held against, in the same unit.
 
-    The goal is met where measured / against is at most ``at_most``, or at least ``at_least``.
+    The goal is met where measured / against is at most ``at_most``, or at least ``at_least``. A value of
+    None says that there is nothing to measure yet.
     """
 
     goal: str
     work: str
-    measured: float
-    unit: str
+    measured: float | None
+    unit: str = ""
     against: str = ""  # what the other value is of
     basis: float | None = None
     at_most: float | None = None
@@ -28,7 +29,7 @@ class Row:
 
     @property
     def ratio(self) -> float | None:
-        return None if self.basis is None else self.measured / self.basis
+        return None if self.basis is None or self.measured is None else self.measured / self.basis
 
     @property
     def met(self) -> bool | None:
@@ -45,13 +46,15 @@ class Row:
         against = ratio = aim = ""
         if self.basis is not None:
             against = f"{self.against} {quantity(self.basis, self.unit)}".strip()
-            ratio = f"{self.measured / self.basis:.2f}"
+        if self.ratio is not None:
+            ratio = f"{self.ratio:.2f}"
         if self.at_most is not None:
             aim = f"≤ {self.at_most:g}"
         if self.at_least is not None:
             aim = f"≥ {self.at_least:g}"
         met = {True: "yes", False: "no", None: ""}[self.met]
-        return self.goal, self.work, quantity(self.measured, self.unit), against, ratio, aim, met
+        measured = "not yet" if self.measured is None else quantity(self.measured, self.unit)
+        return self.goal, self.work, measured, against, ratio, aim, met
 
 
 def quantity(value: float, unit: str) -> str:

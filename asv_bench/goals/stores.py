@@ -1,53 +1,22 @@
-"""P3 and P7: from the log to live state, checkpoints, and opening a store."""
+"""P7: checkpoints, and opening a store."""
 
 from __future__ import annotations
 
 import os
 import shutil
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
-from benchmarks.common import SIGNAL, SKEWED, UNIFORM, each_once, events, ingest, schema
+from benchmarks.common import SIGNAL, SKEWED, each_once, events, ingest, schema
 
 import tidal
 from goals.bench import Bench, alternate, seconds
 from goals.row import Row
 from tidal.checkpoint import list_checkpoints, read_checkpoint
 from tidal.durable import OsFileSystem
-from tidal.ledger import SignalLedger
 from tidal.store import StorePaths
-from tidal.wal import read_batches
 
 LOG_EVENTS = 300_000  # after the checkpoint
-
-
-def replay(bench: Bench) -> Iterator[Row]:
-    """P3: millions of events a second from the log to an empty ledger."""
-    for name, skew in (("uniform", UNIFORM), ("skewed", SKEWED)):
-        folder = bench.new_folder() / "store"
-        with tidal.open(folder, schema=schema(), sync="os", checkpoint_bytes=None) as db:
-            ingest(db, events(bench.entities, bench.events, skew=skew))
-        wal = StorePaths(folder).wal
-        taken = alternate(bench.passes, {"replay": partial(_replay, wal), "decode": partial(_decode, wal)})
-        shutil.rmtree(folder)
-        rate = {work: bench.events / value / 1e6 for work, value in taken.items()}
-        yield Row("P3", f"replay of the log, {name}", rate["replay"], "M/s", "", 25, at_least=1)
-        yield Row("", "reading and decoding alone", rate["decode"], "M/s")
-
-
-def _replay(wal: Path) -> float:
-    ledger = SignalLedger(schema())
-
-    def run() -> None:
-        for _, batch in read_batches(OsFileSystem(), wal):
-            ledger.apply(batch)
-
-    return seconds(run)
-
-
-def _decode(wal: Path) -> float:
-    return seconds(lambda: sum(len(batch) for _, batch in read_batches(OsFileSystem(), wal)))
 
 
 def reopen(bench: Bench) -> Iterator[Row]:

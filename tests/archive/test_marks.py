@@ -83,7 +83,10 @@ def test_a_newer_format_is_told_from_damage(marks: Marks, tmp_path: Path) -> Non
 
 def test_a_reader_changes_nothing(marks: Marks, tmp_path: Path) -> None:
     marks.set("a", 7)
-    reader = Marks(OsFileSystem(), tmp_path, STORE_ID, read_only=True)
+    def refuse() -> None:
+        raise ReadOnly("read only")
+
+    reader = Marks(OsFileSystem(), tmp_path, STORE_ID, refuse)
     assert reader.get("a") == 7
     for change in (lambda: reader.set("a", 8), lambda: reader.remove("a")):
         with pytest.raises(ReadOnly):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from peers import Unavailable
 
 FOLDER = Path(__file__).parents[2] / "asv_bench"
 
@@ -29,6 +30,16 @@ def found() -> Iterator[Any]:
 BENCHMARKS = list(found())
 
 
+def run(benchmark: Any, method: str, parameters: tuple[Any, ...]) -> Any:
+    if hasattr(benchmark, "setup"):
+        benchmark.setup(*parameters)
+    try:
+        return getattr(benchmark, method)(*parameters)
+    finally:
+        if hasattr(benchmark, "teardown"):
+            benchmark.teardown(*parameters)
+
+
 @pytest.mark.parametrize(("group", "methods"), BENCHMARKS)
 def test_runs_at_its_smallest(
     group: Any, methods: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -36,16 +47,32 @@ def test_runs_at_its_smallest(
     monkeypatch.chdir(tmp_path)
     smallest = tuple(values[0] for values in group.params)
     for method in methods:
-        benchmark = group()
-        if hasattr(benchmark, "setup"):
-            benchmark.setup(*smallest)
-        result = getattr(benchmark, method)(*smallest)
-        if hasattr(benchmark, "teardown"):
-            benchmark.teardown(*smallest)
+        result = run(group(), method, smallest)
         if method.startswith("track_"):
             assert math.isfinite(result) and result > 0, method
         else:
             assert result is None, f"{method} returns what nobody sees: track_ is the prefix for figures"
+
+
+@pytest.mark.parametrize(
+    ("group", "engine"),
+    [
+        pytest.param(group, engine, id=f"{group.__module__.partition('.')[2]}.{group.__name__}-{engine}")
+        for group, *_ in (parameter.values for parameter in BENCHMARKS)
+        if {"engine", "file"} & set(group.param_names)
+        for engine in group.params[-1]
+    ],
+)
+def test_each_peer_does_the_work(
+    group: Any, engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    *smallest, _ = (values[0] for values in group.params)
+    for method in filter(lambda name: name.startswith(KINDS), dir(group)):
+        try:
+            run(group(), method, (*smallest, engine))
+        except Unavailable as missing:
+            pytest.skip(str(missing))
 
 
 @pytest.mark.parametrize(("group", "methods"), BENCHMARKS)

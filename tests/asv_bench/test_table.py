@@ -7,13 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from benchmarks.common import events
-from goals.bench import Bench, alternate
+from benchmarks.common import events, schema
+from goals.bench import Bench, alternate, in_threads
+from goals.imports import beyond_numpy
+from goals.ingest import Feed
 from goals.row import Row, quantity, table
 from goals.yardstick import Yardstick, compiler
 from table import BEGIN, END, GOALS, PAGE, main, replaced
 
+import tidal
+
 WIDTH = 100
+NOT_YET = {"P10"}
 
 needs_compiler = pytest.mark.skipif(
     shutil.which(compiler()[0]) is None,
@@ -42,6 +47,12 @@ def test_a_figure_without_a_goal_is_neither_met_nor_missed() -> None:
     assert row.cells() == ("P8", "median", "3 ms", "", "", "", "")
 
 
+def test_what_cannot_be_measured_yet_says_so() -> None:
+    row = Row("P10", "export", None)
+    assert row.met is None and row.ratio is None
+    assert row.cells() == ("P10", "export", "not yet", "", "", "", "")
+
+
 @pytest.mark.parametrize(
     ("value", "text"), [(0.04321, "0.0432 ns"), (27.14, "27.1 ns"), (99.99, "100 ns"), (12345.6, "12,346 ns")]
 )
@@ -67,6 +78,36 @@ def test_the_table_is_markdown_with_aligned_columns() -> None:
 def test_turns_give_the_median_of_each() -> None:
     first, second = iter([3.0, 1.0, 2.0]), iter([30.0, 10.0, 20.0])
     assert alternate(3, {"a": lambda: next(first), "b": lambda: next(second)}) == {"a": 2.0, "b": 20.0}
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_each_thread_has_its_own_number(count: int) -> None:
+    seen: list[int] = []
+    in_threads(count, seen.append)
+    assert sorted(seen) == list(range(count))
+
+
+def test_what_a_thread_raises_is_raised() -> None:
+    with pytest.raises(ZeroDivisionError):
+        in_threads(2, lambda number: print(1 // number))
+
+
+def test_two_threads_feed_all_events(bench: Bench) -> None:
+    stream = events(bench.entities, bench.events)
+    db = tidal.open(schema=schema())
+    feed = Feed(db, stream)
+    feed.seconds(threads=2)
+    assert db.last_seq == 2 * len(stream.ids)
+
+
+def test_an_import_that_brings_an_optional_dependency_is_an_error(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tidal.py").write_text("import polars")
+    (tmp_path / "polars.py").write_text("")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(RuntimeError, match="import tidal imports polars"):
+        list(beyond_numpy(bench))
 
 
 def test_only_what_is_between_the_marks_is_replaced() -> None:
@@ -99,8 +140,11 @@ def test_the_yardstick_knows_the_entities_and_takes_its_time(bench: Bench) -> No
 def test_each_goal_is_measured(bench: Bench, goal: str) -> None:
     rows = list(GOALS[goal](bench))
     assert rows[0].goal == goal
-    assert all(row.measured > 0 for row in rows)
-    assert any(row.met is not None for row in rows)
+    if goal in NOT_YET:
+        assert [row.measured for row in rows] == [None]
+    else:
+        assert all(row.measured is not None and row.measured > 0 for row in rows)
+        assert any(row.met is not None for row in rows)
     assert max(map(len, table(rows).splitlines())) <= WIDTH
 
 

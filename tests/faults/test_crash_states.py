@@ -10,8 +10,8 @@ from crashkit.hunt import hunt
 from crashkit.inline import inline_keeper
 from crashkit.workloads import WORKLOADS
 
-PER_OP, NESTED_SHARE, NESTED_PER_OP = 96, 0.05, 8
-STATES_MIN = 15_000  # different ones, over all workloads
+PER_OP, NESTED_SHARE, NESTED_PER_OP = 48, 0.05, 6
+STATES_MIN = 8_000  # different ones, over all workloads
 
 
 @pytest.fixture(autouse=True)

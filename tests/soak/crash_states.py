@@ -7,6 +7,7 @@ python tests/soak/run.py crash_states --mutants --states 0
 from __future__ import annotations
 
 import argparse
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
@@ -48,6 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "mutants_caught": sum(it.caught is not None for it in verdicts),
         "mutant_table": [it._asdict() for it in verdicts],
         "seed": args.seed,
+        "cpu_seconds": round(time.process_time(), 1),
     }
     violations = [problem for it in explored for problem in it.problems]
     violations += [f"the mutant {it.name!r} survived" for it in verdicts if it.caught is None]

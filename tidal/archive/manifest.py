@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tidal.durable import FileSystem, read_file, replace_file
+from tidal.durable import FileSystem, read_file, replace_file, same_bytes
 from tidal.errors import CorruptArchive, FormatError, FormatTooNew
 from tidal.format.archive_manifest import (
     ARCHIVE_MANIFEST_NAME,
@@ -41,9 +41,4 @@ def read_archive_manifest(fs: FileSystem, directory: Path, identity: LogIdentity
 def write_archive_manifest(fs: FileSystem, directory: Path, manifest: ArchiveManifest) -> None:
     """Make this the manifest of the archive, durably; a crash leaves the old one or the new one."""
     data = encode_archive_manifest(manifest)
-
-    def verify(path: Path) -> None:
-        if read_file(fs, path) != data:
-            raise CorruptArchive(path, 0, "what was read back is not the manifest that was written")
-
-    replace_file(fs, directory / ARCHIVE_MANIFEST_NAME, [data], verify)
+    replace_file(fs, directory / ARCHIVE_MANIFEST_NAME, [data], same_bytes(fs, data, CorruptArchive))

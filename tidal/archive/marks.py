@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from tidal.durable import FileSystem, read_file, replace_file
-from tidal.errors import CorruptArchive, FormatError, FormatTooNew, InvalidMark, ReadOnly
+from tidal.durable import FileSystem, read_file, replace_file, same_bytes
+from tidal.errors import CorruptArchive, FormatError, FormatTooNew, InvalidMark
 from tidal.format.document import bytes_of, decode_document, encode_document, integer_of
 from tidal.format.frame import SEQ_MAX
 from tidal.format.segment import STORE_ID_BYTES
@@ -25,12 +25,15 @@ class Marks:
     """The marks of a store, by name: each the last sequence that somebody has, durably noted.
 
     Segments of the log and files of the archive with a later event are kept. Methods may be called from any
-    thread. They read the file anew, so that readers in other processes see what the writer wrote.
+    thread. They read the file anew, so that readers in other processes see what the writer wrote. ``check``
+    raises if nothing may be written.
     """
 
-    def __init__(self, fs: FileSystem, directory: Path, store_id: bytes, *, read_only: bool = False) -> None:
+    def __init__(
+        self, fs: FileSystem, directory: Path, store_id: bytes, check: Callable[[], None] = lambda: None
+    ) -> None:
         self._fs, self._path, self._store_id = fs, directory / MARKS_NAME, store_id
-        self._read_only = read_only
+        self._check = check
         self._lock = threading.Lock()
 
     def all(self) -> dict[str, int]:
@@ -59,20 +62,24 @@ class Marks:
 
     def get(self, name: str) -> int | None:
         """Return the sequence of a mark, or None if there is no such mark."""
+        check_mark(name, 0)
         return self.all().get(name)
 
     def set(self, name: str, seq: int) -> None:
         """Note durably that ``name`` has the events up to the sequence ``seq``, and needs what follows.
 
         InvalidMark for a name that is not a letter or digit and up to 63 of A-Z a-z 0-9 _ . - or a sequence
-        that is no u64, ReadOnly for a store that was opened so.
+        that is no u64; ReadOnly, StoreClosed.
         """
         check_mark(name, seq)
+        self._check()
         with self._lock:
             self._write({**self.all(), name: seq})
 
     def remove(self, name: str) -> None:
         """Forget a mark, durably; nothing happens if there is none of that name."""
+        check_mark(name, 0)
+        self._check()
         with self._lock:
             if name in (marks := self.all()):
                 del marks[name]
@@ -83,18 +90,11 @@ class Marks:
         return min(self.all().items(), key=lambda mark: (mark[1], mark[0]), default=None)
 
     def _write(self, marks: Mapping[str, int]) -> None:
-        if self._read_only:
-            raise ReadOnly("the database was opened with read_only=True; its marks cannot be changed")
         body = {"format": MARKS_FORMAT, "store_id": self._store_id.hex(), "marks": dict(marks)}
         data = encode_document(body)
         if len(data) > MARKS_BYTES_MAX:
             raise InvalidMark(f"{len(marks)} marks are more than a file of {MARKS_BYTES_MAX} bytes holds")
-
-        def verify(path: Path) -> None:
-            if read_file(self._fs, path) != data:
-                raise CorruptArchive(path, 0, "what was read back is not the marks that were written")
-
-        replace_file(self._fs, self._path, [data], verify)
+        replace_file(self._fs, self._path, [data], same_bytes(self._fs, data, CorruptArchive))
 
 
 def check_mark(name: object, seq: object) -> None:

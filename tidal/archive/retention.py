@@ -56,7 +56,7 @@ def parse_retain(value: Retain) -> Retention:
     >>> parse_retain("forever")
     Retention(age_ns=None, size=None)
     """
-    if value == FOREVER:
+    if isinstance(value, str) and value == FOREVER:
         return Retention()
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return Retention(size=value)

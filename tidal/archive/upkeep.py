@@ -13,11 +13,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
+from tidal.archive.lookup import holds_segment
 from tidal.archive.manifest import read_archive_manifest, write_archive_manifest
 from tidal.archive.marks import Marks
 from tidal.archive.retention import Retention
 from tidal.archive.writer import archive_segment
-from tidal.durable import TEMPORARY_SUFFIX, FileSystem
+from tidal.durable import TEMPORARY_SUFFIX, FileSystem, set_aside
 from tidal.errors import CorruptArchive, CorruptLog, MissingSegment
 from tidal.format.archive import archive_name, parse_archive_name
 from tidal.format.archive_manifest import ArchivedFile, ArchiveManifest
@@ -102,7 +103,7 @@ class Archiver:
             if stop():
                 break
             manifest = self._archive(manifest, info)
-            archived.append(manifest.files[-1])
+            archived += [file for file in manifest.files if file.base_seq == info.base_seq]
             done += info.size
             progress(done, total)
         removed: tuple[Path, ...] = ()
@@ -132,14 +133,19 @@ class Archiver:
             return False
         if info.last_seq < manifest.start_seq:
             return True
-        if manifest.file_like(info.base_seq, info.last_seq, info.final_hash) is not None:
-            return True
-        raise CorruptLog(info.path, 0, "the archive has other events of these sequences")
+        if manifest.file_like(info.base_seq, info.last_seq, info.final_hash) is None:
+            raise CorruptLog(info.path, 0, "the archive has other events of these sequences")
+        # It may be long since that was written and read back: the log lets go on what is there now.
+        return holds_segment(
+            self._fs, self._paths.archive, self._identity, info.base_seq, info.last_seq, info.final_hash
+        )
 
     def _archive(self, manifest: ArchiveManifest | None, info: SegmentInfo) -> ArchiveManifest:
         """Return the manifest with the segment's file in it, once both are durable."""
         if manifest is None:
             manifest = self._begin(info)
+        if info.base_seq <= manifest.last_seq:
+            return self._archive_again(manifest, info)
         if info.base_seq != manifest.last_seq + 1:
             raise MissingSegment(manifest.last_seq + 1, info.base_seq - 1, self._paths.wal)
         if info.header.previous != manifest.head_hash:
@@ -148,6 +154,19 @@ class Archiver:
             self._fs, self._paths.archive, info.path, identity=self._identity, schema=self._schema
         )
         manifest = replace(manifest, files=(*manifest.files, file))
+        self._write(manifest)
+        return manifest
+
+    def _archive_again(self, manifest: ArchiveManifest, info: SegmentInfo) -> ArchiveManifest:
+        """Put a good file in the place of one that is damaged or lost, while the log has its events."""
+        path = self._paths.archive / archive_name(self._identity, info.base_seq)
+        if self._fs.exists(path):
+            set_aside(self._fs, path, self._paths.quarantine)
+        file = archive_segment(
+            self._fs, self._paths.archive, info.path, identity=self._identity, schema=self._schema
+        )
+        files = (file if file.base_seq == it.base_seq else it for it in manifest.files)
+        manifest = replace(manifest, files=tuple(files))
         self._write(manifest)
         return manifest
 

@@ -163,6 +163,8 @@ class TidalDb(Reads):
         }
         prepared: Iterable[Prepared]
         if frame is None:
+            if columns is not None:
+                raise InvalidEvent("columns= renames the columns of a table, and no table is given")
             prepared = [
                 prepare_columns(
                     self.schema,
@@ -341,7 +343,19 @@ class TidalDb(Reads):
             if self._disk is not None and self._disk.lock is not None:
                 stack.callback(self._disk.lock.release)
             stack.callback(self._engine.close)
-            stack.callback(self._log.close)
+            stack.callback(self._close_log)
+
+    def _close_log(self) -> None:
+        """Close the log to the end, whatever Ctrl-C says: its thread must not write once the lock is free."""
+        interruption: BaseException | None = None
+        while True:
+            try:
+                self._log.close()
+                break
+            except (KeyboardInterrupt, SystemExit) as error:
+                interruption = error
+        if interruption is not None:
+            raise interruption
 
     def __enter__(self) -> Self:
         return self

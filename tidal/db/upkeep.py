@@ -40,9 +40,7 @@ class Upkeep:
         self._settings, self._disk, self._check = settings, disk, check
         self._archiver: Archiver | None = None
         if disk is not None:
-            self.marks = Marks(
-                disk.fs, disk.paths.archive, disk.identity.store_id, read_only=disk.lock is None
-            )
+            self.marks = Marks(disk.fs, disk.paths.archive, disk.identity.store_id, check)
         if disk is not None and disk.lock is not None:
             self._archiver = Archiver(
                 disk.fs, disk.paths, disk.identity, schema, settings.retention, settings.wall_clock

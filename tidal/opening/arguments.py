@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
+import shlex
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final, Literal
 
@@ -16,7 +18,7 @@ from tidal.db import Settings, TidalDb
 from tidal.dedup import KEY_BYTES, Dedup, SeenEvents, parse_dedup
 from tidal.durable import FileSystem, OsFileSystem
 from tidal.entities import KeyNames
-from tidal.errors import InvalidOption, ReadOnly, SchemaError
+from tidal.errors import CorruptionError, InvalidOption, MissingSegment, ReadOnly, SchemaError
 from tidal.ledger import SHARDS_DEFAULT, SHARDS_MAX, SignalLedger
 from tidal.limits import Limits
 from tidal.log import MemoryLog
@@ -88,7 +90,9 @@ def open(
     1
     1
     """
-    _check_schema(schema)
+    check_schema(schema)
+    read_only = _checked_flag("read_only", read_only)
+    options = StoreOptions(schema, _checked_sync(sync), shards, read_only, _checked_recovery(recovery))
     settings = Settings(
         wall_clock=_wall_clock(clock),
         event_clock=clock == "event",
@@ -97,7 +101,7 @@ def open(
         materializers=_checked_materializers(materializers),
         dedup=parse_dedup(dedup),
         limits=_checked_limits(limits),
-        archive=bool(archive),
+        archive=_checked_flag("archive", archive),
         retention=parse_retain(retain),
     )
     if type(shards) is not int or not 1 <= shards <= SHARDS_MAX:
@@ -111,21 +115,44 @@ def open(
         ledger = SignalLedger(schema, shards=shards)
         seen = None if settings.dedup is None else SeenEvents(settings.dedup, secrets.token_bytes(KEY_BYTES))
         return TidalDb(schema, ledger, MemoryLog(), engine, KeyNames(engine), settings, seen=seen)
-    return open_store(
-        StorePaths(_checked_path(path)),
-        StoreOptions(schema, _checked_sync(sync), shards, read_only, _checked_recovery(recovery)),
-        settings,
-        Wiring(file_system or OsFileSystem(any_owner=read_only)),
-    )
+    paths = StorePaths(checked_folder("path", path, "; None for memory"))
+    with advice_on_damage(paths.base):
+        return open_store(paths, options, settings, Wiring(file_system or OsFileSystem(any_owner=read_only)))
 
 
-def _checked_path(path: object) -> Path:
+@contextlib.contextmanager
+def advice_on_damage(folder: Path) -> Iterator[None]:
+    """A block that reads a store; what it raises of damage says where to go on."""
+    try:
+        yield
+    except (CorruptionError, MissingSegment) as error:
+        error.add_note(f"tidalctl verify {shlex.quote(str(folder))} lists all that is damaged and what to do")
+        raise
+
+
+def checked_folder(name: str, path: object, otherwise: str = "") -> Path:
     """Return the folder, symbolic links on the way to it followed: within a store there are none."""
     if not isinstance(path, str | os.PathLike) or not (text := os.fspath(path)) or not isinstance(text, str):
-        raise InvalidOption(f"path={path!r}: give the folder of a store as text or Path; None for memory")
+        raise InvalidOption(f"{name}={path!r}: give the folder of a store as text or Path{otherwise}")
     if "\0" in text:
-        raise InvalidOption(f"path={path!r}: a path has no NUL")
-    return Path(text).resolve()
+        raise InvalidOption(f"{name}={path!r}: a path has no NUL")
+    try:
+        return Path(text).resolve()
+    except (OSError, RuntimeError, UnicodeError) as error:
+        raise InvalidOption(f"{name}={path!r}: no path of this system: {error}") from error
+
+
+def check_schema(schema: object) -> None:
+    """Raise SchemaError for what is neither a schema nor None."""
+    if schema is not None and not isinstance(schema, Schema):
+        hint = "; finish it with .build()" if isinstance(schema, SchemaBuilder) else ""
+        raise SchemaError(f"schema= is a {type(schema).__name__}, not a tidal.Schema{hint}")
+
+
+def _checked_flag(name: str, value: object) -> bool:
+    if not isinstance(value, bool | np.bool_):
+        raise InvalidOption(f"{name}={value!r}: choose True or False")
+    return bool(value)
 
 
 def _checked_sync(sync: object) -> SyncPolicy:
@@ -142,21 +169,22 @@ def _checked_recovery(recovery: object) -> Recovery:
     return recovery
 
 
-def _check_schema(schema: object) -> None:
-    if schema is not None and not isinstance(schema, Schema):
-        hint = "; finish it with .build()" if isinstance(schema, SchemaBuilder) else ""
-        raise SchemaError(f"schema= is a {type(schema).__name__}, not a tidal.Schema{hint}")
-
-
 def _checked_materializers(materializers: object) -> dict[str, Materializer]:
     if materializers is not None and not isinstance(materializers, Mapping):
         raise InvalidOption(f"materializers={materializers!r}: give each a name, as {{name: materializer}}")
+    for name, materializer in (materializers or {}).items():
+        if not isinstance(name, str) or not name:
+            raise InvalidOption(f"materializers: {name!r} is no name; give each one as text")
+        if isinstance(materializer, type) or not isinstance(materializer, Materializer):
+            raise InvalidOption(
+                f"materializers: {name!r} is {materializer!r}, which lacks a method of tidal.Materializer"
+            )
     return dict(materializers or {})
 
 
 def _checked_bytes(checkpoint_bytes: int | None) -> int | None:
-    if checkpoint_bytes is not None and type(checkpoint_bytes) is not int:
-        raise InvalidOption(f"checkpoint_bytes={checkpoint_bytes!r}: choose an integer, or None")
+    if checkpoint_bytes is not None and (type(checkpoint_bytes) is not int or checkpoint_bytes < 1):
+        raise InvalidOption(f"checkpoint_bytes={checkpoint_bytes!r}: choose a positive integer, or None")
     return checkpoint_bytes
 
 

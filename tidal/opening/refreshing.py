@@ -95,6 +95,7 @@ class Refresh:
             if not self._whole:
                 raise CorruptLog(paths.wal, 0, "materializers were interrupted; open the database again")
             for _, batch in history(fs, paths, self._identity, position, loaded.found.report.last_seq):
+                self._whole = False  # until all was taken in: half of it must not be taken in twice
                 for materializer in self._materializers.values():
                     materializer.on_events(batch)
         engine = self._open_engine()

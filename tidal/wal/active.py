@@ -107,6 +107,8 @@ class ActiveSegment:
         self._pending = after
         try:
             self._file.append(parts)
+        except MemoryError as error:  # its caller takes an error for "nothing was logged"; here nobody knows
+            raise self._fail(StorageError(f"no memory while {self.info.path} was written")) from error
         except NoSpace:
             self._truncate()
             raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tidal.durable import FileSystem, read_file, replace_file
+from tidal.durable import FileSystem, read_file, replace_file, same_bytes
 from tidal.errors import CorruptLog, FormatError, FormatTooNew
 from tidal.format.manifest import MANIFEST_NAME, Manifest, decode_manifest, encode_manifest
 from tidal.format.segment import LogIdentity
@@ -35,13 +35,8 @@ def read_manifest(fs: FileSystem, directory: Path, identity: LogIdentity) -> Man
 
 def write_manifest(fs: FileSystem, directory: Path, manifest: Manifest) -> None:
     """Make this the manifest of the log, durably; a crash leaves the old one or the new one."""
-
-    def verify(path: Path) -> None:
-        if read_file(fs, path) != data:
-            raise CorruptLog(path, 0, "what was read back is not the manifest that was written")
-
     data = encode_manifest(manifest)
-    replace_file(fs, directory / MANIFEST_NAME, [data], verify)
+    replace_file(fs, directory / MANIFEST_NAME, [data], same_bytes(fs, data, CorruptLog))
 
 
 _REMEDY = "restore it from a backup, or save the events into a new store with: tidal salvage SOURCE TARGET"

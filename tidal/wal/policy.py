@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tidal.errors import InvalidOption
 from tidal.schema.durations import NS_PER_SECOND, parse_duration
 
 _MODES = ("group", "always", "interval", "os", "buffered")
@@ -35,9 +36,12 @@ class SyncPolicy:
     def __post_init__(self) -> None:
         if self.mode not in _MODES:
             choices = '"group", "always", "interval:50ms", "os" or "buffered:5ms"'
-            raise ValueError(f"sync policy {self.mode!r}; choose {choices}")
-        if (self.mode in _WITH_INTERVAL) != (self.interval_ns is not None and self.interval_ns > 0):
-            raise ValueError('a positive interval belongs to "interval" and "buffered", to no other policy')
+            raise InvalidOption(f"sync policy {self.mode!r}; choose {choices}")
+        if self.mode not in _WITH_INTERVAL:
+            if self.interval_ns is not None:
+                raise InvalidOption(f'sync policy "{self.mode}" takes no interval')
+        elif type(self.interval_ns) is not int or self.interval_ns < 1:
+            raise InvalidOption(f'sync policy "{self.mode}" needs an interval: write "{self.mode}:50ms"')
 
     @property
     def waits(self) -> bool:
@@ -58,7 +62,7 @@ class SyncPolicy:
 
 
 def parse_sync(policy: str | SyncPolicy) -> SyncPolicy:
-    """Return the policy of a text such as "group" or "interval:50ms"; ValueError for any other.
+    """Return the policy of a text such as "group" or "interval:50ms"; InvalidOption for any other.
 
     >>> parse_sync("interval:50ms")
     SyncPolicy(mode='interval', interval_ns=50000000)

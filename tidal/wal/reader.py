@@ -16,7 +16,7 @@ from tidal.schema.events import EventBatch
 from tidal.wal.files import is_misnamed
 from tidal.wal.scan import check_chain, require_sealed
 from tidal.wal.segments import (
-    SegmentInfo,
+    Link,
     SegmentWalk,
     check_ends,
     has_data,
@@ -36,8 +36,11 @@ def read_batches(
     since: int | None = None,
     until: int | None = None,
     types: Collection[int] | None = None,
+    follows: Link | None = None,
 ) -> Iterator[tuple[int, EventBatch]]:
     """Yield (first seq, batch) in log order, for the events after ``after_seq``.
+
+    ``follows``: the end of what was read elsewhere, which the first segment must continue.
 
     ``until_seq`` is the last sequence wanted, and a promise that the log has it (pass the writer's
     durable_seq, not a guess): less is an error. Without it the stream ends quietly where the good
@@ -52,11 +55,11 @@ def read_batches(
     place = identity or LogIdentity(bytes(16), 0)
     wanted = Wanted.of(since, until, types)
     position = after_seq
-    before: SegmentInfo | None = None
+    before, read = follows, None
     while until_seq is None or position < until_seq:
         # Listed anew for each segment: the log may grow and be rotated while it is read.
         path, following = _around(fs, list_segments(fs, directory, place.region, place.shard), position + 1)
-        if path is None or (before is not None and path == before.path):
+        if path is None or path == read:
             _refuse_gap(directory, position, until_seq, following)
             return
         walk: SegmentWalk | None = None
@@ -70,7 +73,7 @@ def read_batches(
             walk = SegmentWalk(require_header(path, data, identity), data)
             info = walk.info
         if before is not None:
-            check_chain(before.link, info)
+            check_chain(before, info)
         for frame, summary in walk or ():
             if until_seq is not None and frame.first_seq > until_seq:
                 return
@@ -82,7 +85,7 @@ def read_batches(
                 until_seq is not None and info.last_seq < until_seq and walk.stopped
             ):
                 require_sealed(walk)
-        position, before = max(position, info.last_seq), info
+        position, before, read = max(position, info.last_seq), info.link, path
 
 
 def _around(fs: FileSystem, found: list[tuple[int, Path]], seq: int) -> tuple[Path | None, int | None]:

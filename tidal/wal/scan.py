@@ -48,6 +48,7 @@ class LogScan:
     copies: tuple[Path, ...] = ()  # of segments, under other names; a repair moves them to quarantine
     notes: tuple[str, ...] = ()  # for people
     quarantined: tuple[Path, ...] = ()  # by a repair: where what it took out lies now
+    hash_there: bytes | None = None  # of the batch that ends at after_seq, zeros if none does; None: not read
 
     @property
     def last_seq(self) -> int:
@@ -109,6 +110,7 @@ class _Scan:
         self._replaced: list[ReplacedSegment] = []
         self._torn: TornTail | None = None
         self._proven = True
+        self._hash_there: bytes | None = None
         self._tip: Link | None = None
         if manifest is not None:
             self._tip = Link(manifest.start_seq - 1, manifest.start_hash, 0, MANIFEST_NAME)
@@ -127,7 +129,7 @@ class _Scan:
         tip = self._tip or Link(0, NO_HASH, 0, "")
         return LogScan(
             tuple(self._segments), tip, self._proven, self._torn, tuple(self._gaps), tuple(self._replaced),
-            files.leftovers, files.copies, files.notes,
+            files.leftovers, files.copies, files.notes, hash_there=self._hash_there,
         )  # fmt: skip
 
     def _take_listed(self, listed: ListedSegment, path: Path | None) -> None:
@@ -163,9 +165,11 @@ class _Scan:
         if following is not None:
             self._append(self._check_sealed(path, following <= self._after_seq + 1))
             return
-        info, self._torn = scan_tail(self._fs, path, self._identity, base_seq, sync=self._sync)
-        if info is not None:
-            self._append(info)
+        walk, self._torn = scan_tail(
+            self._fs, path, self._identity, base_seq, sync=self._sync, watch=self._after_seq
+        )
+        if walk is not None:
+            self._append(self._looked_at(walk))
             self._proven = False  # sealed or not: a seal whose sync failed looks well in the kernel's cache
         elif self._check_gap(base_seq) and self._tip is not None and base_seq <= self._tip.last_seq:
             raise CorruptLog(path, 0, f"no good header, after events to {self._tip.last_seq}")
@@ -174,8 +178,14 @@ class _Scan:
         if covered:
             return check_ends(self._fs, path, self._identity)
         data = read_segment(self._fs, path)
-        walk = walk_to_end(require_header(path, data, self._identity), data)
+        walk = walk_to_end(require_header(path, data, self._identity), data, self._after_seq)
         require_sealed(walk)
+        return self._looked_at(walk)
+
+    def _looked_at(self, walk: SegmentWalk) -> SegmentInfo:
+        """Return what a walk found, and note which batch ends where the checkpoint does."""
+        if walk.info.base_seq <= self._after_seq <= walk.info.last_seq:
+            self._hash_there = walk.watched or NO_HASH
         return walk.info
 
     def _append(self, info: SegmentInfo) -> None:

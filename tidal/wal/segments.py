@@ -172,11 +172,14 @@ class SegmentWalk:
     """Checks a segment's frames in order: iterate to the end, then look at what was found.
 
     ``info`` covers the good prefix; ``stopped`` is why the walk ended before the end of the data, or None.
+    ``watched`` is the hash of the frame that ends at the sequence ``watch``, None if there is no such frame.
     """
 
-    def __init__(self, info: SegmentInfo, data: memoryview) -> None:
+    def __init__(self, info: SegmentInfo, data: memoryview, watch: int = 0) -> None:
         self.info = info
         self.stopped: str | None = None
+        self.watched: bytes | None = None
+        self._watch = watch
         self._data = data
         self._identity = info.header.identity
 
@@ -196,6 +199,8 @@ class SegmentWalk:
                 return
             summary = self._check_fit(frame)
             self.info = self.info.with_frame(frame, summary)
+            if frame.last_seq == self._watch:
+                self.watched = frame.hash
             yield frame, summary
 
     # A frame or a seal with a good hash is as it was written, here. If it does not fit, no crash did that.
@@ -228,9 +233,9 @@ def has_data(data: memoryview) -> bool:
     return bytes(data).strip(b"\0") != b""
 
 
-def walk_to_end(info: SegmentInfo, data: memoryview) -> SegmentWalk:
+def walk_to_end(info: SegmentInfo, data: memoryview, watch: int = 0) -> SegmentWalk:
     """Return a finished walk: every frame was checked, none decoded."""
-    walk = SegmentWalk(info, data)
+    walk = SegmentWalk(info, data, watch)
     for _ in walk:
         pass
     return walk

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from tidal.durable import FileSystem
 from tidal.errors import CorruptLog, FormatError, FormatTooNew
 from tidal.format.segment import SEGMENT_HEADER, LogIdentity
-from tidal.wal.segments import SegmentInfo, SegmentWalk, check_header, has_data, read_segment, walk_to_end
+from tidal.wal.segments import SegmentWalk, check_header, has_data, read_segment, walk_to_end
 from tidal.wal.sift import Hole, SealAt, TooNew, sift
 
 
@@ -26,10 +26,17 @@ class TornTail(NamedTuple):
     batches: int = 0  # whole ones among the bytes: written behind what was lost, and not acknowledged
 
 
+class Tail(NamedTuple):
+    """The good part of a last segment, and what a crash left behind it; None where there is neither."""
+
+    walk: SegmentWalk | None
+    torn: TornTail | None
+
+
 def scan_tail(
-    fs: FileSystem, path: Path, identity: LogIdentity, base_seq: int, *, sync: bool = False
-) -> tuple[SegmentInfo | None, TornTail | None]:
-    """Return the good part of a last segment, and what a crash left behind it; None where there is neither.
+    fs: FileSystem, path: Path, identity: LogIdentity, base_seq: int, *, sync: bool = False, watch: int = 0
+) -> Tail:
+    """Return what a last segment holds; ``watch`` as in SegmentWalk.
 
     The file is read from the device: what a failed sync left in the kernel's cache alone is not seen.
     ``sync`` makes the file durable before, so that what is read stays. Raises as scan_log.
@@ -40,13 +47,14 @@ def scan_tail(
     except FormatError as error:
         if has_data(data[SEGMENT_HEADER.size :]):  # batches are written only after the header was synced
             raise CorruptLog(path, 0, str(error)) from error
-        return None, TornTail(path, 0, len(data), base_seq, str(error))
-    walk = walk_to_end(info, data)
+        return Tail(None, TornTail(path, 0, len(data), base_seq, str(error)))
+    walk = walk_to_end(info, data, watch)
     if walk.stopped is None:
-        return walk.info, None
+        return Tail(walk, None)
     batches = _refuse_lost_durable(walk, data)
     info = walk.info
-    return info, TornTail(path, info.size, len(data) - info.size, info.last_seq + 1, walk.stopped, batches)
+    torn = TornTail(path, info.size, len(data) - info.size, info.last_seq + 1, walk.stopped, batches)
+    return Tail(walk, torn)
 
 
 def _refuse_lost_durable(walk: SegmentWalk, data: memoryview) -> int:

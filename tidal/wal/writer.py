@@ -27,6 +27,7 @@ from typing import Final
 
 from tidal.durable import FileSystem
 from tidal.errors import NoSpace, StorageError, StoreClosed, StorePoisoned
+from tidal.format.frame import Frame
 from tidal.format.manifest import Manifest
 from tidal.format.payload import encode_payload
 from tidal.format.segment import LogIdentity, SegmentHeader
@@ -213,12 +214,19 @@ class LogWriter:
                     frame = active.write(encoded, self._durable_seq)
                     break
             self._ask(_Task.ROLL, active)
+        try:
+            self._see_to_sync(frame)
+            return frame.first_seq, frame.last_seq
+        except MemoryError as error:  # the batch is logged; its caller would take it for refused
+            raise self._fail(StorageError("no memory to have the log synced")) from error
+
+    def _see_to_sync(self, frame: Frame) -> None:
+        """Have a frame synced that nobody may wait for."""
         if self.policy.interval_ns is not None:
             if not self._timer_set:
                 self._jobs.put(_Job(_Task.TIMER))
         elif frame.end - self._durable_bytes > _SYNC_AHEAD_BYTES and self._jobs.empty():
             self._jobs.put(_Job(_Task.SYNC))
-        return frame.first_seq, frame.last_seq
 
     def commit(self, seq: int) -> None:
         """Wait as the policy says before an event is acknowledged: until durable, or not at all."""

@@ -1,8 +1,8 @@
 """Every decoder of the project, with inputs that get past its hashes, and what it may do with them.
 
 An input is good bytes of which some fields were changed and all hashes made right again, so that what is
-tried is the decoder behind them; or good bytes changed without regard to anything. A decoder may return a value or
-raise the errors named for it, and never hold more memory than ``cap`` names for the input.
+tried is the decoder behind them; or good bytes changed without regard to anything. A decoder may return a
+value or raise the errors named for it, and never hold more memory than ``cap`` names for the input.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A disk that fails, and a store that lives with it: one call of a workload fails, and later the power does."""
+"""A disk that fails, and a store that lives with it: one call of a workload fails, later the power does."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ READS = frozenset(("open_read", "read_at", "file_size"))
 
 
 # What is read back once it is written. The schema and the identity are not: see docs/durability.md.
-_READ_BACK = tuple(f"{name}{TEMPORARY_SUFFIX}" for name in ("manifest.json", ".ckpt", ".seg", ".arc", "marks.json"))
+_READ_BACK = tuple(
+    f"{name}{TEMPORARY_SUFFIX}" for name in ("manifest.json", ".ckpt", ".seg", ".arc", "marks.json")
+)
 _NOT_OURS = str(PATHS.entities)  # in earnest SQLite's: its errors are tested where it is
 
 

@@ -1,4 +1,4 @@
-"""How far to look: the crash states of a workload, of the recovery from each, and of the recovery from that."""
+"""How far to look: the crash states of a workload, of the recovery from each, and of the one after that."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def _broken(kind: str, *, keeps_cache: bool = False) -> Callable[[str], Iterator
 
 def _tamper(name: str) -> Iterator[Step]:
     for case in tamper.cases(name, WORKLOADS[name]):
-        for damage in tamper.damages(case.image, case.older, case.fork, stride=5):
+        for damage in tamper.damages(case.image, case.older, case.fork, stride=11):
             yield tamper.wrong(damage, case), 1
 
 

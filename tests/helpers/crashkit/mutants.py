@@ -20,472 +20,673 @@ class Mutant(NamedTuple):
 
 
 MUTANTS: tuple[Mutant, ...] = (
-    # ---------------------------------------------------------------- atomic replacement of a file
+    # ------------------------------------------------------------ atomic replacement of a file
     Mutant(
-        "replacement: the new file is not synced", "tidal.durable",
-        "            file.sync()\n        finally:", "            pass\n        finally:",
+        "replacement: the new file is not synced",
+        "tidal.durable",
+        "            file.sync()\n        finally:",
+        "            pass\n        finally:",
         "crash:singles",
     ),
     Mutant(
-        "replacement: the folder is not synced", "tidal.durable",
-        "        raise\n    fs.sync_dir(path.parent)", "        raise",
+        "replacement: the folder is not synced",
+        "tidal.durable",
+        "        raise\n    fs.sync_dir(path.parent)",
+        "        raise",
         "crash:singles crash:checkpoints",
     ),
     Mutant(
-        "replacement: renamed before it is synced", "tidal.durable",
-        "            file.sync()\n        finally:\n            file.close()\n        if verify is not None:\n"
-        "            verify(temporary)\n        fs.rename(temporary, path)",
-        "            fs.rename(temporary, path)\n            file.sync()\n        finally:\n            file.close()",
+        "replacement: renamed before it is synced",
+        "tidal.durable",
+        "            file.sync()\n"
+        "        finally:\n"
+        "            file.close()\n"
+        "        if verify is not None:\n"
+        "            verify(temporary)\n"
+        "        fs.rename(temporary, path)",
+        "            fs.rename(temporary, path)\n"
+        "            file.sync()\n"
+        "        finally:\n"
+        "            file.close()",
         "crash:singles",
     ),
     Mutant(
-        "replacement: written in place", "tidal.durable",
-        "temporary = path.with_name(path.name + TEMPORARY_SUFFIX)\n    if fs.exists(temporary):\n        fs.remove(temporary)",
+        "replacement: written in place",
+        "tidal.durable",
+        "temporary = path.with_name(path.name + TEMPORARY_SUFFIX)\n"
+        "    if fs.exists(temporary):\n"
+        "        fs.remove(temporary)",
         "temporary = path\n    if fs.exists(temporary):\n        fs.remove(temporary)",
         "crash:singles",
     ),
     Mutant(
-        "replacement: the old file is removed first", "tidal.durable",
+        "replacement: the old file is removed first",
+        "tidal.durable",
         "        fs.rename(temporary, path)\n    except",
-        "        if fs.exists(path):\n            fs.remove(path)\n            fs.sync_dir(path.parent)\n"
-        "        fs.rename(temporary, path)\n    except",
+        "        if fs.exists(path):\n"
+        "            fs.remove(path)\n"
+        "            fs.sync_dir(path.parent)\n"
+        "        fs.rename(temporary, path)\n"
+        "    except",
         "crash:singles",
     ),
     Mutant(
-        "replacement: nothing is read back", "tidal.durable",
-        "        if verify is not None:\n            verify(temporary)", "        pass",
+        "replacement: nothing is read back",
+        "tidal.durable",
+        "        if verify is not None:\n            verify(temporary)",
+        "        pass",
         "garbled:singles",
     ),
-    # ---------------------------------------------------------------- the active segment
+    # ------------------------------------------------------------ the active segment
     Mutant(
-        "new segment: its header is not synced", "tidal.wal.active",
-        "            active.sync()\n            active._sync_dir()", "            active._sync_dir()",
+        "new segment: its header is not synced",
+        "tidal.wal.active",
+        "            active.sync()\n            active._sync_dir()",
+        "            active._sync_dir()",
         "crash:unsynced crash:in_doubt",
     ),
     Mutant(
-        "new segment: its name is not synced", "tidal.wal.active",
-        "            active.sync()\n            active._sync_dir()", "            active.sync()",
+        "new segment: its name is not synced",
+        "tidal.wal.active",
+        "            active.sync()\n            active._sync_dir()",
+        "            active.sync()",
         "crash:singles",
     ),
     Mutant(
-        "seal: written over batches that are not synced", "tidal.wal.active",
-        "        self.sync()\n        info = self.info\n        data", "        info = self.info\n        data",
+        "seal: written over batches that are not synced",
+        "tidal.wal.active",
+        "        self.sync()\n        info = self.info\n        data",
+        "        info = self.info\n        data",
         "crash:in_doubt crash:unsynced",
     ),
     Mutant(
-        "seal: not synced", "tidal.wal.active",
-        "sealed=True), [data])\n        self.sync()", "sealed=True), [data])",
+        "seal: not synced",
+        "tidal.wal.active",
+        "sealed=True), [data])\n        self.sync()",
+        "sealed=True), [data])",
         "crash:rolling",
     ),
     Mutant(
-        "failed sync: the log is not poisoned", "tidal.wal.active",
+        "failed sync: the log is not poisoned",
+        "tidal.wal.active",
         "the kernel has dropped the pages\n            raise self._fail(error) from error",
         "the kernel has dropped the pages\n            raise",
         "eio:singles@45 eio:unsynced@45",
     ),
     Mutant(
-        "failed sync: taken for a success", "tidal.wal.active",
+        "failed sync: taken for a success",
+        "tidal.wal.active",
         "the kernel has dropped the pages\n            raise self._fail(error) from error",
         "the kernel has dropped the pages\n            pass",
         "eio:singles@45",
     ),
     Mutant(
-        "failed write: the log is not poisoned", "tidal.wal.active",
-        "            self._truncate()\n            raise\n        except StorageError as error:\n            raise self._fail(error) from error\n        self.info = after",
-        "            self._truncate()\n            raise\n        except StorageError as error:\n            self._pending = None\n            raise\n        self.info = after",
+        "failed write: the log is not poisoned",
+        "tidal.wal.active",
+        "            self._truncate()\n"
+        "            raise\n"
+        "        except StorageError as error:\n"
+        "            raise self._fail(error) from error\n"
+        "        self.info = after",
+        "            self._truncate()\n"
+        "            raise\n"
+        "        except StorageError as error:\n"
+        "            self._pending = None\n"
+        "            raise\n"
+        "        self.info = after",
         "eio:unsynced@45 eio:in_doubt@45",
     ),
     Mutant(
-        "full disk: what was half written stays in the file", "tidal.wal.active",
-        "            self._file.truncate(self.info.size)", "            self._file.size()",
+        "full disk: what was half written stays in the file",
+        "tidal.wal.active",
+        "            self._file.truncate(self.info.size)",
+        "            self._file.size()",
         "enospc:singles@45",
     ),
     Mutant(
-        "full disk: the batch counts as written", "tidal.wal.active",
-        "        except NoSpace:\n            self._truncate()\n            raise\n        except StorageError as error:\n            raise self._fail(error) from error\n        self.info = after",
-        "        except NoSpace:\n            pass\n        except StorageError as error:\n            raise self._fail(error) from error\n        self.info = after",
+        "full disk: the batch counts as written",
+        "tidal.wal.active",
+        "        except NoSpace:\n"
+        "            self._truncate()\n"
+        "            raise\n"
+        "        except StorageError as error:\n"
+        "            raise self._fail(error) from error\n"
+        "        self.info = after",
+        "        except NoSpace:\n"
+        "            pass\n"
+        "        except StorageError as error:\n"
+        "            raise self._fail(error) from error\n"
+        "        self.info = after",
         "enospc:singles@45",
     ),
     Mutant(
-        "Ctrl-C: an interrupted write is forgotten, its sequence used again", "tidal.wal.active",
+        "Ctrl-C: an interrupted write is forgotten, its sequence used again",
+        "tidal.wal.active",
         "        if size == after.size:\n            self.info = after\n            self._pending = None",
         "        if size == after.size:\n            self._pending = None",
         "interrupted:in_doubt interrupted:singles interrupted:unsynced",
     ),
     Mutant(
-        "Ctrl-C: an interrupted write is not settled", "tidal.wal.active",
-        "        if (after := self._pending) is None:", "        if (after := self._pending) is None or after:",
+        "Ctrl-C: an interrupted write is not settled",
+        "tidal.wal.active",
+        "        if (after := self._pending) is None:",
+        "        if (after := self._pending) is None or after:",
         "interrupted:in_doubt interrupted:singles interrupted:unsynced",
     ),
-    # ---------------------------------------------------------------- the writer
+    # ------------------------------------------------------------ the writer
     Mutant(
-        "acknowledged before the sync", "tidal.wal.writer",
-        "        if self.policy.waits:\n            self.wait_durable(seq)", "        pass",
+        "acknowledged before the sync",
+        "tidal.wal.writer",
+        "        if self.policy.waits:\n            self.wait_durable(seq)",
+        "        pass",
         "crash:singles",
     ),
     Mutant(
-        "sync left out", "tidal.wal.writer",
-        "            active.sync()\n            self._note_durable(info)", "            self._note_durable(info)",
+        "sync left out",
+        "tidal.wal.writer",
+        "            active.sync()\n            self._note_durable(info)",
+        "            self._note_durable(info)",
         "crash:singles",
     ),
     Mutant(
-        "durable_seq raised before the sync", "tidal.wal.writer",
+        "durable_seq raised before the sync",
+        "tidal.wal.writer",
         "            active.sync()\n            self._note_durable(info)",
         "            self._note_durable(info)\n            active.sync()",
         "eio:singles@45",
     ),
     Mutant(
-        "batches always say that nothing is durable", "tidal.wal.writer",
-        "active.write(encoded, self._durable_seq)", "active.write(encoded, 0)",
+        "batches always say that nothing is durable",
+        "tidal.wal.writer",
+        "active.write(encoded, self._durable_seq)",
+        "active.write(encoded, 0)",
         "tamper:singles",
     ),
     Mutant(
-        "batches say that more is durable than is", "tidal.wal.writer",
-        "active.write(encoded, self._durable_seq)", "active.write(encoded, active.info.last_seq)",
+        "batches say that more is durable than is",
+        "tidal.wal.writer",
+        "active.write(encoded, self._durable_seq)",
+        "active.write(encoded, active.info.last_seq)",
         "crash:unsynced crash:in_doubt",
     ),
     Mutant(
-        "flush does not wait", "tidal.wal.writer",
-        "        self.wait_durable(last_seq)\n        return last_seq", "        return last_seq",
+        "flush does not wait",
+        "tidal.wal.writer",
+        "        self.wait_durable(last_seq)\n        return last_seq",
+        "        return last_seq",
         "crash:unsynced",
     ),
     Mutant(
-        "poison is not noted", "tidal.wal.writer",
-        "self._poison = self._poison or poison", "self._sync_failed = poison",
+        "poison is not noted",
+        "tidal.wal.writer",
+        "self._poison = self._poison or poison",
+        "self._sync_failed = poison",
         "eio:singles@45 eio:unsynced@45 eio:in_doubt@45",
     ),
     Mutant(
-        "poison is not looked at", "tidal.wal.writer",
-        "        if self._poison is not None:\n            raise StorePoisoned(", "        if False:\n            raise StorePoisoned(",
+        "poison is not looked at",
+        "tidal.wal.writer",
+        "        if self._poison is not None:\n            raise StorePoisoned(",
+        "        if False:\n            raise StorePoisoned(",
         "eio:singles@45 eio:unsynced@45 eio:in_doubt@45",
     ),
     Mutant(
-        "roll: the old segment is not sealed", "tidal.wal.writer",
-        "                self._seal(seen)\n            last_seq", "                self._chain = ((*self._chain[0], seen.info), None)\n            last_seq",
+        "roll: the old segment is not sealed",
+        "tidal.wal.writer",
+        "                self._seal(seen)\n            last_seq",
+        "                self._chain = ((*self._chain[0], seen.info), None)\n            last_seq",
         "crash:rolling",
     ),
     Mutant(
-        "roll: the next segment is made before the seal", "tidal.wal.writer",
-        "            if seen is not None:\n                self._seal(seen)\n            last_seq, head_hash = self._tip()\n"
-        "            header = SegmentHeader(self._identity, last_seq + 1, self._wall_clock(), head_hash)\n"
+        "roll: the next segment is made before the seal",
+        "tidal.wal.writer",
+        "            if seen is not None:\n"
+        "                self._seal(seen)\n"
+        "            last_seq, head_hash = self._tip()\n"
+        "            header = SegmentHeader(self._identity, last_seq + 1, self._wall_clock(), "
+        "head_hash)\n"
         "            active = ActiveSegment.create(self._fs, self._directory, header, self._fail)",
         "            last_seq, head_hash = self._tip()\n"
-        "            header = SegmentHeader(self._identity, last_seq + 1, self._wall_clock(), head_hash)\n"
+        "            header = SegmentHeader(self._identity, last_seq + 1, self._wall_clock(), "
+        "head_hash)\n"
         "            active = ActiveSegment.create(self._fs, self._directory, header, self._fail)\n"
-        "            if seen is not None:\n                self._seal(seen)",
+        "            if seen is not None:\n"
+        "                self._seal(seen)",
         "crash:rolling",
     ),
     Mutant(
-        "roll: the next segment does not name the one before", "tidal.wal.writer",
-        "last_seq + 1, self._wall_clock(), head_hash)", "last_seq + 1, self._wall_clock(), bytes(32))",
+        "roll: the next segment does not name the one before",
+        "tidal.wal.writer",
+        "last_seq + 1, self._wall_clock(), head_hash)",
+        "last_seq + 1, self._wall_clock(), bytes(32))",
         "crash:rolling",
     ),
     Mutant(
-        "seal: not in the manifest until the close", "tidal.wal.writer",
-        "            self._record.add(self._chain[0])", "            pass",
+        "seal: not in the manifest until the close",
+        "tidal.wal.writer",
+        "            self._record.add(self._chain[0])",
+        "            pass",
         "tamper:rolling tamper:in_doubt",
     ),
     Mutant(
-        "manifest: lists a segment before its seal", "tidal.wal.writer",
+        "manifest: lists a segment before its seal",
+        "tidal.wal.writer",
         "        active.seal()\n        self._note_durable(active.info)",
-        "        if self._record is not None:\n            import dataclasses\n            info = active.info\n"
-        "            self._record.add((*self._chain[0], dataclasses.replace(info, size=info.size + 144, sealed=True)))\n"
-        "        active.seal()\n        self._note_durable(active.info)",
+        "        if self._record is not None:\n"
+        "            import dataclasses\n"
+        "            info = active.info\n"
+        "            self._record.add((*self._chain[0], dataclasses.replace(info, "
+        "size=info.size + 144, sealed=True)))\n"
+        "        active.seal()\n"
+        "        self._note_durable(active.info)",
         "crash:rolling",
     ),
     Mutant(
-        "close: the clean marker before the seal", "tidal.wal.writer",
-        "                active = self._settled()\n                if active is not None and active.info.batches:\n                    self._seal(active)",
-        "                active = self._settled()\n                if self._record is not None:\n                    self._record.close(self._chain[0])\n"
-        "                if active is not None and active.info.batches:\n                    self._seal(active)",
+        "close: the clean marker before the seal",
+        "tidal.wal.writer",
+        "                active = self._settled()\n"
+        "                if active is not None and active.info.batches:\n"
+        "                    self._seal(active)",
+        "                active = self._settled()\n"
+        "                if self._record is not None:\n"
+        "                    self._record.close(self._chain[0])\n"
+        "                if active is not None and active.info.batches:\n"
+        "                    self._seal(active)",
         "crash:singles",
     ),
     Mutant(
-        "close: the last segment stays unsealed", "tidal.wal.writer",
-        "                if active is not None and active.info.batches:\n                    self._seal(active)",
-        "                if active is not None and active.info.batches:\n                    self._chain = ((*self._chain[0], active.info), None)",
+        "close: the last segment stays unsealed",
+        "tidal.wal.writer",
+        "                if active is not None and active.info.batches:\n"
+        "                    self._seal(active)",
+        "                if active is not None and active.info.batches:\n"
+        "                    self._chain = ((*self._chain[0], active.info), None)",
         "crash:singles",
     ),
-    # ---------------------------------------------------------------- the manifest of the log
+    # ------------------------------------------------------------ the manifest of the log
     Mutant(
-        "manifest: says at each seal that the log is closed", "tidal.wal.record",
-        "            self._write(self._with(sealed))", "            self._write(replace(self._with(sealed), clean=True))",
+        "manifest: says at each seal that the log is closed",
+        "tidal.wal.record",
+        "            self._write(self._with(sealed))",
+        "            self._write(replace(self._with(sealed), clean=True))",
         "crash:rolling",
     ),
     Mutant(
-        "forget: the manifest is not written", "tidal.wal.record",
-        "        self._write(replace(manifest, start_seq=last.last_seq + 1, start_hash=last.final_hash, segments=kept))",
-        "        self.manifest = replace(manifest, start_seq=last.last_seq + 1, start_hash=last.final_hash, segments=kept)",
+        "forget: the manifest is not written",
+        "tidal.wal.record",
+        "        self._write(replace(manifest, start_seq=last.last_seq + 1, "
+        "start_hash=last.final_hash, segments=kept))",
+        "        self.manifest = replace(manifest, start_seq=last.last_seq + 1, "
+        "start_hash=last.final_hash, segments=kept)",
         "crash:retired crash:archived",
     ),
     Mutant(
-        "forget: goes beyond what it was asked", "tidal.wal.record",
-        "if segment.last_seq <= through_seq]", "if segment.base_seq <= through_seq + 60]",
+        "forget: goes beyond what it was asked",
+        "tidal.wal.record",
+        "if segment.last_seq <= through_seq]",
+        "if segment.base_seq <= through_seq + 60]",
         "crash:archived crash:retired",
     ),
     Mutant(
-        "forget: the start has another hash", "tidal.wal.record",
-        "start_hash=last.final_hash, segments=kept", "start_hash=bytes(32), segments=kept",
+        "forget: the start has another hash",
+        "tidal.wal.record",
+        "start_hash=last.final_hash, segments=kept",
+        "start_hash=bytes(32), segments=kept",
         "crash:archived crash:retired",
     ),
-    # ---------------------------------------------------------------- opening
+    # ------------------------------------------------------------ opening
     Mutant(
-        "creation: the name before the manifest", "tidal.opening.stored",
-        "    write_manifest(fs, paths.wal, Manifest(store_id, epoch=0, clean=True))\n    name_store(fs, paths, store_id)",
-        "    name_store(fs, paths, store_id)\n    write_manifest(fs, paths.wal, Manifest(store_id, epoch=0, clean=True))",
+        "creation: the name before the manifest",
+        "tidal.opening.stored",
+        "    write_manifest(fs, paths.wal, Manifest(store_id, epoch=0, clean=True))\n"
+        "    name_store(fs, paths, store_id)",
+        "    name_store(fs, paths, store_id)\n"
+        "    write_manifest(fs, paths.wal, Manifest(store_id, epoch=0, clean=True))",
         "crash:singles",
     ),
     Mutant(
-        "creation: the store's own folder is not synced into its parent", "tidal.store",
-        "    fs.sync_dir(paths.base.parent)\n", "",
+        "opening: a name whose sync failed once is never synced again",
+        "tidal.opening.preparing",
+        "        for folder in (paths.base.parent, paths.base, paths.checkpoints, paths.archive):",
+        "        for folder in ():",
+        "eio:singles@25",
+    ),
+    Mutant(
+        "opening: the manifest still says that the log is closed",
+        "tidal.opening.preparing",
+        "epoch=found.next_epoch, clean=False",
+        "epoch=found.next_epoch, clean=found.manifest.clean",
         "crash:singles",
     ),
     Mutant(
-        "opening: the manifest still says that the log is closed", "tidal.opening.preparing",
-        "epoch=found.next_epoch, clean=False", "epoch=found.next_epoch, clean=found.manifest.clean",
+        "opening: the new epoch is not written before the first append",
+        "tidal.opening.preparing",
+        "            write_manifest(self._fs, self._paths.wal, manifest)",
+        "            pass",
         "crash:singles",
     ),
     Mutant(
-        "opening: the new epoch is not written before the first append", "tidal.opening.preparing",
-        "            write_manifest(self._fs, self._paths.wal, manifest)", "            pass",
+        "opening: a log that was not closed is gone on with as it is",
+        "tidal.opening.preparing",
+        "            scan = repair_tail(self._fs, self._look(), self._paths.quarantine)",
+        "            scan = self._look()",
         "crash:singles",
     ),
     Mutant(
-        "opening: a log that was not closed is gone on with as it is", "tidal.opening.preparing",
-        "            scan = repair_tail(self._fs, self._look(), self._paths.quarantine)", "            scan = self._look()",
-        "crash:singles",
-    ),
-    Mutant(
-        "opening: a grown schema is used and not saved", "tidal.opening.preparing",
-        "                save_schema(self._fs, self._paths, self._grown)", "                pass",
+        "opening: a grown schema is used and not saved",
+        "tidal.opening.preparing",
+        "                save_schema(self._fs, self._paths, self._grown)",
+        "                pass",
         "crash:evolution",
     ),
-    # ---------------------------------------------------------------- repair
+    # ------------------------------------------------------------ repair
     Mutant(
-        "repair: what is cut off is not kept", "tidal.wal.repair",
-        "        kept.append(_quarantine(fs, scan.torn, quarantine_dir))", "        pass",
+        "repair: what is cut off is not kept",
+        "tidal.wal.repair",
+        "        kept.append(_quarantine(fs, scan.torn, quarantine_dir))",
+        "        pass",
         "crash:unsynced",
     ),
     Mutant(
-        "repair: truncates in place", "tidal.wal.repair",
+        "repair: truncates in place",
+        "tidal.wal.repair",
         "    replace_file(fs, info.path, [data, info.seal().encode(info.header.identity, good)], verify)",
-        "    file = fs.open_append(info.path)\n    file.truncate(good)\n"
-        "    file.append([info.seal().encode(info.header.identity, good)])\n    file.sync()",
+        "    file = fs.open_append(info.path)\n"
+        "    file.truncate(good)\n"
+        "    file.append([info.seal().encode(info.header.identity, good)])\n"
+        "    file.sync()",
         "eio-cached:singles@45 eio-cached:in_doubt@45",
     ),
     Mutant(
-        "repair: writes no seal", "tidal.wal.repair",
-        "[data, info.seal().encode(info.header.identity, good)], verify)", "[data])",
+        "repair: writes no seal",
+        "tidal.wal.repair",
+        "[data, info.seal().encode(info.header.identity, good)], verify)",
+        "[data])",
         "crash:singles",
     ),
     Mutant(
-        "repair: a good unfinished end is taken for durable", "tidal.wal.scan",
-        "            self._proven = False  #", "            self._proven = True  #",
+        "repair: a good unfinished end is taken for durable",
+        "tidal.wal.scan",
+        "            self._proven = False  #",
+        "            self._proven = True  #",
         "crash:singles",
     ),
     Mutant(
-        "repair: loses the last good batch", "tidal.wal.repair",
-        "    good = info.size - SEAL.size if info.sealed else info.size\n", "    good = info.size - SEAL.size\n",
+        "repair: loses the last good batch",
+        "tidal.wal.repair",
+        "    good = info.size - SEAL.size if info.sealed else info.size\n",
+        "    good = info.size - SEAL.size\n",
         "crash:singles",
     ),
-    # ---------------------------------------------------------------- what is read is checked
+    # ------------------------------------------------------------ what is read is checked
     Mutant(
-        "reading: a segment comes from the cache, not the device", "tidal.wal.segments",
-        "        if from_device:\n            file.drop_cache()", "        pass",
+        "reading: a segment comes from the cache, not the device",
+        "tidal.wal.segments",
+        "        if from_device:\n            file.drop_cache()",
+        "        pass",
         "eio:singles@45 eio:unsynced@45",
     ),
     Mutant(
-        "reading: a read error is taken for the end of the file", "tidal.wal.segments",
+        "reading: a read error is taken for the end of the file",
+        "tidal.wal.segments",
         "        return memoryview(file.read_at(0, size))",
-        "        try:\n            return memoryview(file.read_at(0, size))\n        except OSError:\n            return memoryview(b'')",
+        "        try:\n"
+        "            return memoryview(file.read_at(0, size))\n"
+        "        except OSError:\n"
+        "            return memoryview(b'')",
         "unreadable:singles unreadable:in_doubt",
     ),
     Mutant(
-        "batch: its hash is not checked", "tidal.format.frame",
-        "    if own != _hash(identity, offset, link, bytes(", "    if not own and own != _hash(identity, offset, link, bytes(",
+        "batch: its hash is not checked",
+        "tidal.format.frame",
+        "    if own != _hash(identity, offset, link, bytes(",
+        "    if not own and own != _hash(identity, offset, link, bytes(",
         "tamper:in_doubt crash:unsynced",
     ),
     Mutant(
-        "batch: the link to the one before is not checked", "tidal.wal.segments",
-        "if frame.first_seq != info.last_seq + 1 or frame.link != info.final_hash:", "if frame.first_seq != info.last_seq + 1:",
+        "batch: the link to the one before is not checked",
+        "tidal.wal.segments",
+        "if frame.first_seq != info.last_seq + 1 or frame.link != info.final_hash:",
+        "if frame.first_seq != info.last_seq + 1:",
         "tamper:in_doubt tamper:unsynced",
     ),
     Mutant(
-        "batch: its payload is not in the hash", "tidal.format.frame",
-        "    digest = blake3.blake3(data[payload_at:end]).digest()", "    digest = blake3.blake3(b'').digest()",
+        "batch: its payload is not in the hash",
+        "tidal.format.frame",
+        "    digest = blake3.blake3(data[payload_at:end]).digest()",
+        "    digest = blake3.blake3(b'').digest()",
         "crash:unsynced",
     ),
     Mutant(
-        "segment: the link to the one before is not checked", "tidal.wal.scan",
-        "    if info.header.previous != before.final_hash:", "    if False:",
+        "segment: the link to the one before is not checked",
+        "tidal.wal.scan",
+        "    if info.header.previous != before.final_hash:",
+        "    if False:",
         "tamper:in_doubt tamper:rolling",
     ),
     Mutant(
-        "segment: the manifest's entry is not compared", "tidal.wal.scan",
-        "            if info.listing != listed:", "            if False:",
+        "segment: the manifest's entry is not compared",
+        "tidal.wal.scan",
+        "            if info.listing != listed:",
+        "            if False:",
         "tamper:in_doubt",
     ),
     Mutant(
-        "segment: a listed one that is missing is passed over", "tidal.wal.scan",
-        "            if path is None:\n                raise MissingSegment(listed.base_seq, listed.last_seq, self._directory)",
+        "segment: a listed one that is missing is passed over",
+        "tidal.wal.scan",
+        "            if path is None:\n"
+        "                raise MissingSegment(listed.base_seq, listed.last_seq, self._directory)",
         "            if path is None:\n                return",
         "tamper:in_doubt",
     ),
     Mutant(
-        "segment: a gap is passed over", "tidal.wal.scan",
-        "            if base_seq - 1 > self._after_seq:", "            if False:",
+        "segment: a gap is passed over",
+        "tidal.wal.scan",
+        "            if base_seq - 1 > self._after_seq:",
+        "            if False:",
         "tamper:rolling tamper:in_doubt",
     ),
     Mutant(
-        "torn or damaged: a later batch's word is not heard", "tidal.wal.tail",
-        "        if durable >= lost:", "        if False:",
+        "torn or damaged: a later batch's word is not heard",
+        "tidal.wal.tail",
+        "        if durable >= lost:",
+        "        if False:",
         "tamper:singles",
     ),
     Mutant(
-        "torn or damaged: a bad header means an empty segment", "tidal.wal.tail",
-        "        if has_data(data[SEGMENT_HEADER.size :]):  #", "        if False:  #",
+        "torn or damaged: a bad header means an empty segment",
+        "tidal.wal.tail",
+        "        if has_data(data[SEGMENT_HEADER.size :]):  #",
+        "        if False:  #",
         "tamper:singles",
     ),
     Mutant(
-        "torn or damaged: the walk ends quietly at a bad batch", "tidal.wal.segments",
-        "                if has_data(data[offset:]):\n                    self.stopped = str(error)", "                pass",
+        "torn or damaged: the walk ends quietly at a bad batch",
+        "tidal.wal.segments",
+        "                if has_data(data[offset:]):\n                    self.stopped = str(error)",
+        "                pass",
         "crash:unsynced tamper:singles",
     ),
     Mutant(
-        "manifest: its hash is not checked", "tidal.format.document",
-        "        if body.pop(_HASH, None) != _digest(body) or data != encode_document(body):", "        if not body.pop(_HASH, None):",
+        "manifest: its hash is not checked",
+        "tidal.format.document",
+        "        if body.pop(_HASH, None) != _digest(body) or data != encode_document(body):",
+        "        if not body.pop(_HASH, None):",
         "tamper:singles tamper:in_doubt tamper:retired",
     ),
     Mutant(
-        "seal: its hash is not checked", "tidal.format.segment",
-        "    if own != _seal_hash(identity, offset, bytes(data[: SEAL.size - _HASH_BYTES])):", "    if not own:",
+        "seal: its hash is not checked",
+        "tidal.format.segment",
+        "    if own != _seal_hash(identity, offset, bytes(data[: SEAL.size - _HASH_BYTES])):",
+        "    if not own:",
         "crash:in_doubt crash:unsynced tamper:in_doubt tamper:singles",
     ),
-    # ---------------------------------------------------------------- checkpoints
+    # ------------------------------------------------------------ checkpoints
     Mutant(
-        "checkpoint: ahead of the log", "tidal.db.upkeep",
-        "            seq = self._log.flush()  #", "            seq = self._log.last_seq  #",
+        "checkpoint: ahead of the log",
+        "tidal.db.upkeep",
+        "            seq = self._log.flush()  #",
+        "            seq = self._log.last_seq  #",
         "crash:interval crash:unsynced",
     ),
     Mutant(
-        "checkpoint: names are not saved before it", "tidal.db.upkeep",
-        "            self._names.flush()  #", "            pass  #",
+        "checkpoint: names are not saved before it",
+        "tidal.db.upkeep",
+        "            self._names.flush()  #",
+        "            pass  #",
         "crash:names",
     ),
     Mutant(
-        "checkpoint: names are saved after it", "tidal.db.upkeep",
-        "            self._names.flush()  # after this the log is no longer needed for them\n            disk = self._disk\n"
-        "            self._needed_after = save_checkpoint(disk.fs, disk.paths, disk.identity, state)\n",
+        "checkpoint: names are saved after it",
+        "tidal.db.upkeep",
+        "            self._names.flush()  # after this the log is no longer needed for them\n"
         "            disk = self._disk\n"
-        "            self._needed_after = save_checkpoint(disk.fs, disk.paths, disk.identity, state)\n            self._names.flush()\n",
+        "            self._needed_after = save_checkpoint(disk.fs, disk.paths, disk.identity, "
+        "state)\n",
+        "            disk = self._disk\n"
+        "            self._needed_after = save_checkpoint(disk.fs, disk.paths, disk.identity, "
+        "state)\n"
+        "            self._names.flush()\n",
         "crash:names",
     ),
     Mutant(
-        "checkpoint: what was written is not verified", "tidal.checkpoint.writer",
-        "        if verify_checkpoint(fs, written) != header:", "        if not header:",
+        "checkpoint: what was written is not verified",
+        "tidal.checkpoint.writer",
+        "        if verify_checkpoint(fs, written) != header:",
+        "        if not header:",
         "garbled:singles",
     ),
     Mutant(
-        "checkpoint: older ones removed before it has its name", "tidal.checkpoint.writer",
+        "checkpoint: older ones removed before it has its name",
+        "tidal.checkpoint.writer",
         "    replace_file(fs, path, parts, verify)",
-        "    for _, old in list_checkpoints(fs, directory):\n        fs.remove(old)\n    fs.sync_dir(directory)\n    replace_file(fs, path, parts, verify)",
+        "    for _, old in list_checkpoints(fs, directory):\n"
+        "        fs.remove(old)\n"
+        "    fs.sync_dir(directory)\n"
+        "    replace_file(fs, path, parts, verify)",
         "crash:retired",
     ),
     Mutant(
-        "checkpoint: the log is given up below the newest one", "tidal.checkpoint.writer",
-        "    return good[-1] if", "    return good[0] if",
+        "checkpoint: the log is given up below the newest one",
+        "tidal.checkpoint.writer",
+        "    return good[-1] if",
+        "    return good[0] if",
         "crash:retired",
     ),
     Mutant(
-        "checkpoint: events before it are applied again", "tidal.recovery",
-        "    for _, batch in history(fs, paths, identity, seq, scan.last_seq):", "    for _, batch in history(fs, paths, identity, 0, scan.last_seq):",
+        "checkpoint: events before it are applied again",
+        "tidal.recovery",
+        "    for _, batch in history(fs, paths, identity, seq, scan.last_seq):",
+        "    for _, batch in history(fs, paths, identity, 0, scan.last_seq):",
         "crash:singles",
     ),
     Mutant(
-        "checkpoint: a section's hash is not checked", "tidal.format.snapshot",
-        "    if digest != entry.digest:", "    if not digest:",
+        "checkpoint: a section's hash is not checked",
+        "tidal.format.snapshot",
+        "    if digest != entry.digest:",
+        "    if not digest:",
         "tamper:singles",
     ),
-    # ---------------------------------------------------------------- archive and retention
+    # ------------------------------------------------------------ archive and retention
     Mutant(
-        "archive: the log forgets what the manifest does not list", "tidal.archive.upkeep",
-        "        manifest = replace(manifest, files=(*manifest.files, file))\n        self._write(manifest)\n        return manifest",
-        "        manifest = replace(manifest, files=(*manifest.files, file))\n        self._durable = manifest\n        return manifest",
+        "archive: the log forgets what the manifest does not list",
+        "tidal.archive.upkeep",
+        "        manifest = replace(manifest, files=(*manifest.files, file))\n"
+        "        self._write(manifest)\n"
+        "        return manifest",
+        "        manifest = replace(manifest, files=(*manifest.files, file))\n"
+        "        self._durable = manifest\n"
+        "        return manifest",
         "crash:archived",
     ),
     Mutant(
-        "archive: what was written is not verified", "tidal.archive.writer",
-        "            written.verify()", "            pass",
+        "archive: what was written is not verified",
+        "tidal.archive.writer",
+        "            written.verify()",
+        "            pass",
         "garbled:archived@10",
     ),
     Mutant(
-        "archive: goes beyond the second newest checkpoint", "tidal.archive.upkeep",
-        "        held_at, held_by = self._limit(needed_after)", "        held_at, held_by = self._limit(1 << 40)",
+        "archive: goes beyond the second newest checkpoint",
+        "tidal.archive.upkeep",
+        "        held_at, held_by = self._limit(needed_after)",
+        "        held_at, held_by = self._limit(1 << 40)",
         "crash:retired",
     ),
     Mutant(
-        "archive: a follower's mark is not heeded", "tidal.archive.upkeep",
-        "if lowest and lowest[1] < needed_after else (needed_after, CHECKPOINT)", "if False else (needed_after, CHECKPOINT)",
+        "archive: a follower's mark is not heeded",
+        "tidal.archive.upkeep",
+        "if lowest and lowest[1] < needed_after else (needed_after, CHECKPOINT)",
+        "if False else (needed_after, CHECKPOINT)",
         "crash:retired",
     ),
     Mutant(
-        "retention: goes beyond what is needed", "tidal.archive.retention",
-        " or file.last_seq > limit:", ":",
-        "crash:retired",
-    ),
-    Mutant(
-        "retention: files removed before the manifest says so", "tidal.archive.upkeep",
+        "retention: files removed before the manifest says so",
+        "tidal.archive.upkeep",
         "            self._write(manifest)\n            self._clean(manifest)\n        return gone",
-        "            durable, self._durable = self._durable, manifest\n            self._clean(manifest)\n"
-        "            self._durable = durable\n            self._write(manifest)\n        return gone",
+        "            durable, self._durable = self._durable, manifest\n"
+        "            self._clean(manifest)\n"
+        "            self._durable = durable\n"
+        "            self._write(manifest)\n"
+        "        return gone",
         "crash:retired",
     ),
     Mutant(
-        "archive: a block's hash is not checked", "tidal.format.archive",
-        "    if len(stored) != entry.stored_bytes or blake3(stored).digest() != entry.hash:", "    if len(stored) != entry.stored_bytes:",
+        "archive: a block's hash is not checked",
+        "tidal.format.archive",
+        "    if len(stored) != entry.stored_bytes or blake3(stored).digest() != entry.hash:",
+        "    if len(stored) != entry.stored_bytes:",
         "tamper:archived",
     ),
     Mutant(
-        "archive: its header's hash is not checked", "tidal.format.archive",
-        "    if own != _header_hash(data[: ARCHIVE_HEADER.size - _HASH_BYTES]):", "    if not own:",
+        "archive: its header's hash is not checked",
+        "tidal.format.archive",
+        "    if own != _header_hash(data[: ARCHIVE_HEADER.size - _HASH_BYTES]):",
+        "    if not own:",
         "tamper:archived",
     ),
     Mutant(
-        "archive: the file is not held against the manifest", "tidal.history",
-        "        if header_hash(opened.header) != file.header_hash:", "        if False:",
+        "archive: the file is not held against the manifest",
+        "tidal.history",
+        "        if header_hash(opened.header) != file.header_hash:",
+        "        if False:",
         "tamper:archived",
     ),
-    # ---------------------------------------------------------------- the buffered policy, deduplication
+    # ------------------------------------------------------------ the buffered policy, deduplication
     Mutant(
-        "buffered: flush does not drain", "tidal.wal.buffer",
-        "        self._drain()\n        return super().settle()", "        return super().settle()",
+        "buffered: flush does not drain",
+        "tidal.wal.buffer",
+        "        self._drain()\n        return super().settle()",
+        "        return super().settle()",
         "crash:buffered",
     ),
     Mutant(
-        "buffered: what was written stays in the queue", "tidal.wal.buffer",
+        "buffered: what was written stays in the queue",
+        "tidal.wal.buffer",
         "            _, last = super().append(batch_of_rows(rows))\n            self._drop_logged(last)",
         "            _, last = super().append(batch_of_rows(rows))",
         "crash:buffered",
     ),
     Mutant(
-        "buffered: a batch overtakes what waits", "tidal.wal.buffer",
-        "            self._write_waiting()\n            self._certain = False  #", "            self._certain = False  #",
-        "crash:buffered",
-    ),
-    Mutant(
-        "buffered: close does not drain", "tidal.wal.buffer",
-        "            with self._draining, self._putting:  # who is putting now is done first\n                self._write_waiting()",
+        "buffered: close does not drain",
+        "tidal.wal.buffer",
+        "            with self._draining, self._putting:  # who is putting now is done first\n"
+        "                self._write_waiting()",
         "            pass",
         "crash:buffered",
     ),
     Mutant(
-        "deduplication: nothing is remembered across an opening", "tidal.recovery",
-        "    after = seen.begin_after(last_seq)", "    after = last_seq",
+        "deduplication: nothing is remembered across an opening",
+        "tidal.recovery",
+        "    after = seen.begin_after(last_seq)",
+        "    after = last_seq",
         "crash:retried",
     ),
     Mutant(
-        "deduplication: a refused event is remembered", "tidal.db.recorder",
-        "                seen.take_back(admission, logged)", "                pass",
+        "deduplication: a refused event is remembered",
+        "tidal.db.recorder",
+        "                seen.take_back(admission, logged)",
+        "                pass",
         "enospc:retried@45",
     ),
-)  # fmt: skip
+)

@@ -1,7 +1,8 @@
 """A step of the code taken out while it runs: text of one function replaced, and put back afterwards.
 
-The function's code object is exchanged, not the function, so that everybody who imported it runs the mutant. The
-text must be there exactly once: where the code has moved on, a mutant fails instead of testing nothing.
+The function's code object is exchanged, not the function, so that everybody who imported it runs the
+mutant. The text must be there exactly once: where the code has moved on, a mutant fails instead of
+testing nothing.
 """
 
 from __future__ import annotations

@@ -103,7 +103,7 @@ class Case(NamedTuple):
 
 def cases(name: str, workload: Callable[..., Bench]) -> Iterator[Case]:
     """The stores of a workload: closed; closed without a checkpoint; and cut off with all of it synced."""
-    for ending in ("closed", "released", "cut off"):
+    for ending in ("cut off", "released", "closed"):
         bench, older = _ended(workload(), ending)
         fork, _ = _ended(workload(story=1), ending)
         # What was appended last is proven durable by nothing behind it: damage there looks like a torn end.

@@ -118,8 +118,8 @@ def archived(**given: Any) -> Bench:
     for count in (60, 70, 50, 80):
         bench.ingest(count)
         bench.checkpoint()
-    bench.ingest(90)
-    bench.ingest(90)
+    for count in (90, 90, 90):  # sealed segments that no checkpoint covers
+        bench.ingest(count)
     bench.archive()
     bench.signal()
     bench.ingest(60)
@@ -139,11 +139,14 @@ def retired(**given: Any) -> Bench:
         bench.checkpoint()
     bench.hold("follower", 60)
     bench.archive()
-    bench.ingest(60)
+    bench.ingest(90)
     bench.checkpoint()
+    for count in (90, 90, 90):
+        bench.ingest(count)
     bench.hold("follower", 180)
     bench.archive()
     bench.archive()
+    bench.checkpoint()
     bench.signal()
     bench.release()
     bench.open()

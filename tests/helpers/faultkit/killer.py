@@ -27,7 +27,7 @@ from faultkit.store import POLICIES, open_store
 from tidal import TidalDb
 
 _CYCLES_OF_A_STORE = 12
-_STEPS_MAX = 8
+_STEPS_MAX = 5
 _HANG_SECONDS = 60.0
 _FIELDS: Final = ("acknowledged", "submitted", "opened", "calls", "checked", "struck")
 _TEXT_AT = 4096
@@ -73,9 +73,9 @@ class Death(NamedTuple):
     @classmethod
     def drawn(cls, rng: random.Random) -> Death:
         if rng.random() < 0.4:
-            return cls(seconds=rng.random() ** 2 * 0.04)
+            return cls(seconds=rng.random() ** 2 * 0.02)
         op = rng.choice([None, None, "append", "sync", "sync_dir", "rename", "create", "remove", "truncate"])
-        most = {None: 150, "append": 60, "sync": 16}.get(op, 8)
+        most = {None: 80, "append": 30, "sync": 10}.get(op, 8)
         return cls(
             None, op, int(most ** rng.random()), rng.choice(["before", "after", "middle"]), rng.random() < 0.5
         )
@@ -212,7 +212,7 @@ class _Worker:
         self._store, self._notes, self._rng = store, notes, rng
         fs = HookedFs(_Dying(death, notes, power).hook) if death.seconds is None else None
         sync = rng.choice(POLICIES)
-        self._options = {"sync": sync, "checkpoint_bytes": rng.choice([None, 3000]), "file_system": fs}
+        self._options = {"sync": sync, "checkpoint_bytes": rng.choice([None, None, 3000]), "file_system": fs}
         # A kill takes nothing that the kernel has. A power cut takes what was not synced.
         self._all_stays = power is None or sync in ("group", "always")
         self._waits_in_memory = sync.startswith("buffered")

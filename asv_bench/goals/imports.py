@@ -1,0 +1,41 @@
+"""P11: what ``import tidal`` takes."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Final
+
+from goals.bench import Bench
+from goals.row import Row
+
+OPTIONAL: Final = ("duckdb", "pandas", "polars", "pyarrow")
+
+_PROGRAM: Final = f"""
+import json, sys, time
+start = time.perf_counter()
+import numpy
+middle = time.perf_counter()
+import tidal
+end = time.perf_counter()
+print(json.dumps([middle - start, end - middle, [name for name in {OPTIONAL!r} if name in sys.modules]]))
+"""
+
+
+def beyond_numpy(bench: Bench) -> Iterator[Row]:
+    """Milliseconds in a fresh process that has imported NumPy; no optional dependency may come with it."""
+    taken = [_import() for _ in range(4 * bench.passes)]
+    numpy, beyond = (statistics.median(times) * 1e3 for times in zip(*taken, strict=True))
+    yield Row("P11", "import tidal, after NumPy", beyond, "ms", "", 40, at_most=1)
+    yield Row("", "import numpy", numpy, "ms")
+
+
+def _import() -> tuple[float, float]:
+    run = subprocess.run([sys.executable, "-c", _PROGRAM], capture_output=True, text=True, check=True)
+    numpy, beyond, optional = json.loads(run.stdout)
+    if optional:
+        raise RuntimeError(f"import tidal imports {', '.join(optional)}, which users may not have")
+    return numpy, beyond
