@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(wildcard _ext/*.pyx tidal/_ext/*.pxd tidal/_ext/*.h) setup.py pyproject.toml
 
-.PHONY: demo test test-faults soak lint bench docs clean
+.PHONY: demo test test-faults soak lint bench dashboard docs clean
 
 demo: $(VENV)/built
 	$(BIN)/tidal demo
@@ -30,6 +30,10 @@ lint: $(VENV)/linted
 
 bench: $(VENV)/benched
 	$(BIN)/python asv_bench/table.py
+
+# What asv has measured (docs/performance.md says how), as pages that open without a network: asv_bench/html.
+dashboard: $(VENV)/benched
+	$(BIN)/python asv_bench/dashboard.py
 
 docs: $(VENV)/documented
 	$(BIN)/python -m pdoc -o build/docs tidal tidal.testing

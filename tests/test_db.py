@@ -7,6 +7,7 @@ import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -435,6 +436,11 @@ def test_rank_refuses_what_would_rank_wrong(db: tidal.TidalDb) -> None:
         (lambda db: db.rank([1], ["view.score"]), tidal.InvalidOption, "a weight by measure"),
         (lambda db: db.rank([1], {7: 1.0}), tidal.UnknownMeasure, "7 is not a measure"),
         (lambda db: db.ingest(polars.DataFrame({"a": [1]}), columns="a"), tidal.InvalidEvent, "a mapping"),
+        (
+            lambda db: db.ingest(signal="view", entity_id=1, columns={}),
+            tidal.InvalidEvent,
+            "no table is given",
+        ),
         (lambda _: tidal.open(schema=SCHEMA, shards=0), tidal.InvalidOption, "shards=0"),
         (lambda _: tidal.open(schema=SCHEMA, clock="wall"), tidal.InvalidOption, "clock='wall'"),
         (lambda _: tidal.open(schema=SCHEMA, checkpoint_bytes="1M"), tidal.InvalidOption, "checkpoint_bytes"),
@@ -497,3 +503,26 @@ def test_threads_ingest_and_read_together(tmp_path: Path, clock: ManualClock) ->
             else:
                 assert again.ids.tolist() == top.ids.tolist()
                 assert again.values.tolist() == top.values.tolist()
+
+
+def test_an_interrupted_close_frees_the_store_only_when_the_log_is_closed(tmp_path: Path) -> None:
+    """Else another process could write while the log's own thread still does."""
+    db = tidal.open(tmp_path / "s", schema=SCHEMA)
+    db.signal("view", 1)
+    done: list[str] = []
+    close, release = db._log.close, db._disk.lock.release
+
+    def closing() -> None:
+        if not done:
+            done.append("interrupted")
+            raise KeyboardInterrupt
+        close()
+        done.append("closed")
+
+    db._log.close = closing
+    object.__setattr__(db._disk, "lock", SimpleNamespace(release=lambda: (done.append("freed"), release())))
+    with pytest.raises(KeyboardInterrupt):
+        db.close()
+    assert done == ["interrupted", "closed", "freed"]
+    with tidal.open(tmp_path / "s", recovery="absolute") as db:
+        assert db.recovery.clean_shutdown and db.last_seq == 1

@@ -135,7 +135,9 @@ def test_it_is_the_model_whenever_it_is_reopened(
             if "checkpoint" in then:
                 db.checkpoint()
             if "reopen" in then:
-                db._recorder.failure = None if "checkpoint" in then else RuntimeError("so close() saves no state")
+                db._recorder.failure = (
+                    None if "checkpoint" in then else RuntimeError("so close() saves no state")
+                )
                 db.close()
                 db = open_db(store, dedup=dedup)
         for signal in ("view", "like"):
@@ -325,7 +327,7 @@ def test_materializers_see_each_event_once(tmp_path: Path) -> None:
     assert counter.events == 2
 
 
-@pytest.mark.parametrize("wrong", ["id", 3, ("event_id",)])
+@pytest.mark.parametrize("wrong", ["id", 3, ("event_id",), np.array([1, 2])])
 def test_an_unknown_way_is_refused(wrong: Any) -> None:
     with pytest.raises(tidal.InvalidOption, match="event_id"):
         open_db(dedup=wrong)

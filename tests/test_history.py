@@ -208,3 +208,64 @@ def test_readers_beside_a_writer_that_archives(store: Store) -> None:
     reader.join()
     assert not failures, failures
     assert reads >= 3
+
+
+# ------------------------------------------------------------------------------------ one for the other
+
+
+def both(store: Store) -> Path:
+    """Four segments in log and archive; returns the second archive file, of the events 4 to 7."""
+    store.fill([3, 4, 5, 2])
+    store.archiver.run(14, lambda seq: ())
+    return store.paths.archive / store.files[1]
+
+
+@pytest.mark.parametrize("damage", ["cut", "lost", "other"])
+def test_the_log_stands_in_for_a_file_of_the_archive(
+    store: Store, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = both(store)
+    if damage == "lost":
+        path.unlink()
+    else:
+        path.write_bytes(
+            path.read_bytes()[:-1] if damage == "cut" else path.with_name(store.files[0]).read_bytes()
+        )
+    assert store.events() == list(range(1, 15))
+    assert store.events(after_seq=5, until_seq=6) == [6]
+    assert "the log is read instead" in caplog.text
+
+
+def test_what_the_log_has_not_either_is_the_archives_damage(store: Store) -> None:
+    path = both(store)
+    path.write_bytes(path.read_bytes()[:-1])
+    store.log.forget(7)
+    with pytest.raises(CorruptArchive) as damage:
+        store.events()
+    assert damage.value.path == path
+
+
+def test_the_log_does_without_a_damaged_manifest_of_the_archive_if_it_can(store: Store) -> None:
+    both(store)
+    path = store.paths.archive / "manifest.json"
+    path.write_bytes(path.read_bytes()[:-2])
+    assert store.events(until_seq=14) == list(range(1, 15))
+    with pytest.raises(CorruptArchive):  # where nobody says how much there must be, it cannot be known
+        store.events()
+    store.log.forget(3)
+    assert store.events(after_seq=3, until_seq=14) == list(range(4, 15))
+    with pytest.raises(CorruptArchive, match=r"manifest\.json"):
+        store.events(until_seq=14)
+
+
+def test_a_log_that_does_not_continue_the_archive_is_refused(store: Store, tmp_path: Path) -> None:
+    """Of two copies that went their own ways one has the archive, the other the log."""
+    store.fill([3, 4, 5])
+    other = Store(tmp_path / "other")
+    other.fill([2, 1, 4, 5])
+    store.archive()
+    shutil.copy(other.paths.wal / other.segments[3], store.paths.wal / store.segments[0])
+    other.log.close()
+    assert store.events(until_seq=7) == list(range(1, 8))
+    with pytest.raises(CorruptLog, match=r"does not continue archive/manifest\.json"):
+        store.events()

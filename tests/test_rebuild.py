@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -202,6 +203,24 @@ def test_an_interrupted_run_leaves_no_store_of_that_name(store: Path, tmp_path: 
         tidal.rebuild(store, tmp_path / "new", schema=CHANGED)
 
 
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"source": 3}, InvalidOption), ({"source": ""}, InvalidOption), ({"target": None}, InvalidOption),
+        ({"target": ""}, InvalidOption), ({"schema": None}, SchemaError), ({"schema": 3}, SchemaError),
+        ({"schema": tidal.SchemaBuilder().signal("view")}, SchemaError), ({"drop": "like"}, InvalidOption),
+        ({"drop": None}, InvalidOption), ({"partial": "no"}, InvalidOption),
+    ],
+)  # fmt: skip
+def test_a_value_that_an_argument_does_not_take(
+    store: Path, tmp_path: Path, options: dict[str, Any], error: type[Exception]
+) -> None:
+    arguments: dict[str, Any] = {"source": store, "target": tmp_path / "new", "schema": CHANGED} | options
+    with pytest.raises(error, match=next(iter(options))):
+        tidal.rebuild(arguments.pop("source"), arguments.pop("target"), **arguments)
+    assert not (tmp_path / "new.unfinished").exists()
+
+
 def test_what_is_no_store(tmp_path: Path) -> None:
     with pytest.raises(StoreMissing):
         tidal.rebuild(tmp_path / "nothing", tmp_path / "new", schema=CHANGED)
@@ -228,3 +247,18 @@ def test_a_type_is_added_to_a_live_store_that_has_an_archive(store: Path) -> Non
         digest = db._ledger.state_digest()
     assert fresh(store, schema).state_digest() == digest
     assert verify(store).findings == ()
+
+
+def test_damage_is_not_the_end_of_a_source_that_was_not_closed(tmp_path: Path) -> None:
+    """Batches behind the damage say that it was durable: what opening refuses is not left out quietly."""
+    with tidal.open(tmp_path / "a", schema=SCHEMA, clock="event", archive=False) as db:
+        for n in range(5):
+            db.ingest(signal="view", entity_id=[n, n])
+        shutil.copytree(tmp_path / "a", tmp_path / "killed")
+    (segment,) = (tmp_path / "killed" / "wal").glob("*.seg")
+    data = bytearray(segment.read_bytes())
+    data[300] ^= 1
+    segment.write_bytes(data)
+    with pytest.raises(tidal.CorruptLog, match="were durable"):
+        tidal.rebuild(tmp_path / "killed", tmp_path / "new", schema=CHANGED)
+    assert not (tmp_path / "new").exists()

@@ -6,6 +6,7 @@ import json
 import random
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -198,6 +199,14 @@ def test_a_lost_end_is_known_from_what_else_there_is(store: Path, tmp_path: Path
     sorted((store / "wal").glob("*.seg"))[-1].unlink()
     (store / "wal" / "manifest.json").unlink()
     assert tidal.salvage(store, tmp_path / "new").lost == [(301, 360)]
+
+
+@pytest.mark.parametrize("wrong", [3, None, "", b"s", "a\0b"])
+def test_folders_that_are_none(store: Path, tmp_path: Path, wrong: Any) -> None:
+    with pytest.raises(InvalidOption, match="target="):
+        tidal.salvage(store, wrong)
+    with pytest.raises(InvalidOption, match="source="):
+        tidal.salvage(wrong, tmp_path / "new")
 
 
 def test_targets_that_are_refused(store: Path, tmp_path: Path) -> None:

@@ -138,3 +138,24 @@ def test_links_and_folders_are_not_files_of_a_store(paths: StorePaths) -> None:
     os.link(elsewhere, paths.identity)
     with pytest.raises(CorruptStore, match="one name"):
         load_store(fs, paths)
+
+
+@pytest.mark.parametrize("save", ["identity", "schema"])
+def test_what_the_disk_garbles_takes_no_file_away(paths: StorePaths, save: str) -> None:
+    """Read back before it gets its name: the old file stays, and the store opens."""
+
+    class Garbling(OsFileSystem):
+        def create(self, path: Path):
+            file = super().create(path)
+            append = file.append
+            file.append = lambda parts: append([bytes([parts[0][0] ^ 1]) + bytes(parts[0][1:]), *parts[1:]])
+            return file
+
+    prepare_store(OsFileSystem(), paths, SCHEMA)
+    name_store(OsFileSystem(), paths, STORE_ID)
+    with pytest.raises(CorruptStore, match="what was read back is not what was written"):
+        if save == "identity":
+            name_store(Garbling(), paths, STORE_ID)
+        else:
+            save_schema(Garbling(), paths, SCHEMA)
+    assert load_store(OsFileSystem(), paths).store_id == STORE_ID

@@ -102,7 +102,8 @@ def rebuild(
     store = load_store(fs, paths)
     types = _type_map(store.schema, schema, drop)
     identity = LogIdentity(store.store_id, 0)
-    history = _History(fs, paths, identity, read_manifest(fs, paths.wal, identity))
+    with advice_on_damage(paths.base):
+        history = _History(fs, paths, identity, read_manifest(fs, paths.wal, identity))
     if history.first_seq > 1 and not partial:
         error = MissingSegment(1, history.first_seq - 1, paths.archive)
         error.add_note("partial=True (--partial) makes the new store from the events that are left")

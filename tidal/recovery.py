@@ -17,7 +17,14 @@ from tidal.checkpoint.reader import Checkpoint, DamagedFile, newest_good
 from tidal.checkpoint.writer import remove_older, write_checkpoint
 from tidal.dedup import SeenEvents
 from tidal.durable import FileSystem
-from tidal.errors import CorruptArchive, CorruptCheckpoint, CorruptLog, CorruptStore, MissingSegment, SchemaError
+from tidal.errors import (
+    CorruptArchive,
+    CorruptCheckpoint,
+    CorruptLog,
+    CorruptStore,
+    MissingSegment,
+    SchemaError,
+)
 from tidal.format.manifest import ListedSegment, Manifest
 from tidal.format.segment import LogIdentity
 from tidal.history import read_history

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from benchmarks.common import ENTITIES, SKEWED, UNIFORM, events, new_folder
-from peers import files, recompute
+from benchmarks.peers import files, recompute
 
 EVENTS_AN_ENTITY = 2
 

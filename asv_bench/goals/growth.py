@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from benchmarks.common import SIGNAL, events, schema
-from peers import files
+from benchmarks.peers import files
 
 import tidal
 from goals.bench import Bench, alternate

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.common import UNIFORM, Events, events, schema
-from peers import files
+from benchmarks.peers import files
 
 import tidal
 from goals.bench import Bench, alternate, in_threads, seconds

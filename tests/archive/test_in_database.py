@@ -20,6 +20,7 @@ from tidal.errors import (
     MissingSegment,
     ReadOnly,
     StorageError,
+    StoreClosed,
     StoreMissing,
 )
 from tidal.opening import Wiring
@@ -150,7 +151,8 @@ def test_retention(folder: Path) -> None:
 def test_marks(folder: Path) -> None:
     with tidal.open(folder, schema=SCHEMA) as db:
         fill(db)
-        db.marks.set("follower", 2)
+        marks = db.marks
+        marks.set("follower", 2)
         report = db.archive()
         assert (len(report.archived), report.held_by) == (2, "follower")
     with tidal.open(folder, read_only=True) as db:
@@ -159,6 +161,9 @@ def test_marks(folder: Path) -> None:
             db.marks.set("follower", 3)
         with pytest.raises(ReadOnly):
             db.archive()
+    for late in (lambda: db.marks, lambda: marks.set("follower", 3), lambda: marks.remove("follower")):
+        with pytest.raises(StoreClosed):
+            late()
 
 
 def test_in_memory() -> None:

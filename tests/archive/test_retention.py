@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import numpy as np
 import pytest
 
 from tidal.archive.retention import Retention, parse_retain
@@ -34,7 +35,23 @@ def test_what_is_kept(text: str | int | timedelta, means: Retention) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "always", "90", "10 gb", "10gib", "-1d", "0d", "-5GiB", "1e3GiB", True, -1, 1.5, None, timedelta(0)],
+    [
+        "",
+        "always",
+        "90",
+        "10 gb",
+        "10gib",
+        "-1d",
+        "0d",
+        "-5GiB",
+        "1e3GiB",
+        True,
+        -1,
+        1.5,
+        None,
+        timedelta(0),
+        np.ones(2),
+    ],
 )
 def test_what_is_refused(text: object) -> None:
     with pytest.raises(InvalidRetention, match=r'use "forever", an age .* or a size'):

@@ -280,3 +280,20 @@ def test_archives_verify(store) -> None:
     headers = [verify_archive(store.fs, store.paths.archive / name, from_device=True) for name in store.files]
     assert [(it.base_seq, it.last_seq) for it in headers] == [(1, 3), (4, 7), (8, 12)]
     assert [it.previous for it in headers[1:]] == [it.final_hash for it in headers[:-1]]
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_the_log_lets_go_of_nothing_whose_file_went_bad_meanwhile(store, lost: bool) -> None:
+    store.fill([3, 4, 5, 2])
+    store.archiver.run(14, lambda seq: ())  # a crash, say, kept the segments in the log
+    path = store.paths.archive / store.files[1]
+    good = path.read_bytes()
+    if lost:
+        path.unlink()
+    else:
+        path.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+    report = store.new_archiver().run(14, store.log.forget)
+    assert [file.base_seq for file in report.archived] == [4] and len(report.removed) == 3
+    assert path.read_bytes() == good
+    assert [file.name for file in store.paths.quarantine.glob("*")] == ([] if lost else [path.name])
+    assert store.events() == list(range(1, 15))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from peers import Unavailable
+from benchmarks.peers import Unavailable
 
 FOLDER = Path(__file__).parents[2] / "asv_bench"
 

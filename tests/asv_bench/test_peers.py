@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 from benchmarks.common import SIGNAL, Events, events, ingest, schema
+from benchmarks.peers import Unavailable, files, peer, program, recompute
+from benchmarks.peers.recompute import NAMES, Answers
+from benchmarks.peers.running import ENGINES
 from numpy.typing import NDArray
-from peers import Unavailable, files, peer, program, recompute
-from peers.recompute import NAMES, Answers
-from peers.running import ENGINES
 
 import tidal
 
@@ -36,7 +36,7 @@ def expected(stream: Events, at: int) -> Answers:
     db = tidal.open(schema=schema())
     ingest(db, stream)
     ids = np.unique(stream.ids)
-    counts = {f"count_{window}": db.counts(SIGNAL, ids, window, at=at) for window in ("1h", "24h", "7d", "all")}
+    counts = {name: db.counts(SIGNAL, ids, name.removeprefix("count_"), at=at) for name in NAMES[1:]}
     return {"entity_id": ids, "score": db.scores(SIGNAL, ids, at=at), **counts}
 
 

@@ -105,7 +105,7 @@ def test_an_import_that_brings_an_optional_dependency_is_an_error(
 ) -> None:
     (tmp_path / "tidal.py").write_text("import polars")
     (tmp_path / "polars.py").write_text("")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.chdir(tmp_path)  # where python -c looks first
     with pytest.raises(RuntimeError, match="import tidal imports polars"):
         list(beyond_numpy(bench))
 

@@ -57,6 +57,12 @@ def test_text(busy: Path, tidal_command: Command) -> None:
     assert tidal_command("archive", busy).out.startswith("nothing to archive")
 
 
+def test_a_log_that_no_two_checkpoints_cover_stays(shop: Path, tidal_command: Command) -> None:
+    answer = tidal_command("archive", shop)
+    assert answer.code == 0
+    assert "nothing to archive\nthe log keeps all it has" in answer.out
+
+
 def test_marks_and_retention(busy: Path, tidal_command: Command) -> None:
     with tidal.open(busy) as db:
         db.marks.set("follower", 1)
@@ -71,7 +77,8 @@ def test_marks_and_retention(busy: Path, tidal_command: Command) -> None:
 def test_what_is_refused(busy: Path, tidal_command: Command, tmp_path: Path) -> None:
     answer = tidal_command("archive", busy, "--retain", "long", "--format", "json")
     assert (answer.code, answer.error["type"]) == (2, "InvalidRetention")
-    assert tidal_command("archive", tmp_path / "none").code == 3
+    answer = tidal_command("archive", tmp_path / "none")
+    assert answer.code == 3 and "there is nothing to archive" in answer.err
     with tidal.open(busy):
         answer = tidal_command("archive", busy, "--format", "json")
         assert (answer.code, answer.error["type"]) == (1, "StoreLocked")

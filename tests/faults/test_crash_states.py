@@ -45,5 +45,5 @@ def test_a_store_lives_with_a_bad_disk(harness: str) -> None:
 
 
 def test_nothing_that_was_shown_is_lost_after_a_failed_sync() -> None:
-    assert hunt("eio", "buffered").problem is None
-    assert hunt("eio-cached", "buffered").problem is None
+    assert hunt("eio", "in_doubt@45").problem is None
+    assert hunt("eio-cached", "in_doubt@45").problem is None

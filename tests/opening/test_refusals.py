@@ -21,6 +21,7 @@ from tidal.durable import OsFileSystem
 from tidal.format import snapshot
 from tidal.format.document import encode_document
 from tidal.format.manifest import MANIFEST_NAME, decode_manifest
+from tidal.materializer import Materializer
 
 Refused = Callable[..., Any]
 
@@ -191,17 +192,35 @@ def test_a_child_does_not_keep_the_lock(closed: Path) -> None:
     "options",
     [
         {"path": ""}, {"path": b"bytes"}, {"path": 7}, {"path": "a\0b"}, {"sync": None}, {"sync": 5},
+        {"path": "\ud800"}, {"path": "loop"}, {"sync": "daily"}, {"sync": "interval"}, {"sync": "os:5ms"},
         {"shards": 10**9}, {"shards": 0}, {"shards": "4"}, {"recovery": "salvage"}, {"recovery": None},
+        {"read_only": "no"}, {"read_only": None}, {"archive": "no"}, {"archive": 1}, {"retain": "soon"},
+        {"checkpoint_bytes": 0}, {"checkpoint_bytes": -1}, {"materializers": {"m": 3}},
+        {"materializers": {"m": Materializer}}, {"materializers": {3: object()}}, {"limits": {"entities": 3}},
     ],
 )  # fmt: skip
 def test_a_value_that_an_option_does_not_take(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "loop").symlink_to("loop")
     with pytest.raises(tidal.TidalError) as caught:
         tidal.open(**({"path": "s", "schema": SCHEMA} | options))
     assert any(name in str(caught.value) for name in options)
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["loop"]
+
+
+@pytest.mark.parametrize("options", [{"sync": "daily"}, {"recovery": "salvage"}, {"read_only": 1}])
+def test_a_database_in_memory_refuses_the_same(options: dict[str, Any]) -> None:
+    with pytest.raises(tidal.InvalidOption):
+        tidal.open(schema=SCHEMA, **options)
+
+
+def test_damage_is_refused_with_where_to_go_on(crashed: Path) -> None:
+    (crashed / "wal" / MANIFEST_NAME).write_bytes(b"{}")
+    with pytest.raises(tidal.CorruptLog) as caught:
+        tidal.open(crashed)
+    assert caught.value.__notes__ == [f"tidalctl verify {crashed} lists all that is damaged and what to do"]
 
 
 def test_the_manifest_of_an_open_store_names_its_epoch(closed: Path) -> None:

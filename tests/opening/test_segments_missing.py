@@ -249,3 +249,26 @@ def test_a_last_segment_that_follows_another_one_is_refused(
     shutil.copy(theirs, ours)
     error = refused(stores[0], tidal.CorruptLog)
     assert error.path == ours and "does not continue" in str(error)
+
+
+def test_a_checkpoint_within_a_segment_is_held_against_the_log_too(tmp_path: Path, refused: Refused) -> None:
+    """Two copies went their own ways and were killed: no segment ends where the checkpoint does."""
+    for name, entity in (("ours", 1), ("theirs", 2)):
+        path = tmp_path / name
+        if name == "theirs":
+            shutil.copytree(tmp_path / "start", path)
+        with open_small(path) as db:
+            pass
+        if name == "ours":
+            shutil.copytree(path, tmp_path / "start")
+        db = tidal.open(path, schema=SCHEMA, clock="event")
+        for _ in range(3):
+            db.ingest(signal="view", entity_id=[entity] * 5)
+            if db.last_seq == 10:
+                db.checkpoint()
+        killed(db, tmp_path / f"{name} killed")
+    with tidal.open(tmp_path / "ours killed", read_only=True, clock="event") as db:
+        assert db.last_seq == 15
+    (ours,), (theirs,) = (checkpoints(tmp_path / f"{name} killed") for name in ("ours", "theirs"))
+    shutil.copy(theirs, ours)
+    assert "another history" in str(refused(tmp_path / "ours killed", tidal.CorruptCheckpoint))

@@ -30,12 +30,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="crash_states", description=__doc__)
     parser.add_argument("--states", type=int, default=20_000, help="how many different ones")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--workloads", nargs="+", choices=WORKLOADS, default=list(WORKLOADS), metavar="NAME")
     parser.add_argument("--mutants", action="store_true", help="hunt every mutant, too")
     parser.add_argument("--out")
     args = parser.parse_args(argv)
     with inline_keeper():
         progress = Progress(args.states, "states")
-        explored = list(_explore(args.states, args.seed, progress)) if args.states else []
+        explored = list(_explore(args.workloads, args.states, args.seed, progress)) if args.states else []
         progress.end()
         verdicts = list(_hunt()) if args.mutants else []
     depths: Counter[int] = sum((it.by_depth for it in explored), Counter())
@@ -58,14 +59,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
 
 
-def _explore(states: int, seed: int, progress: Progress) -> Iterator[Explored]:
-    """Walk over all workloads in rounds until there are so many states.
+def _explore(names: Sequence[str], states: int, seed: int, progress: Progress) -> Iterator[Explored]:
+    """Walk over the workloads in rounds until there are so many states.
 
     Each explorer forgets nothing between its rounds, so that no image counts twice.
     """
     explorers = {}
-    for name, workload in WORKLOADS.items():
-        bench = workload()
+    for name in names:
+        bench = WORKLOADS[name]()
         bench.kill()
         explorers[name] = Explorer(name, bench, Budget(nested_share=_NESTED_SHARE), seed)
     try:

@@ -66,5 +66,5 @@ def _round(folder: Path, seed: int) -> Round:
     own.mkdir()
     killer = Killer(own, seed)
     while killer.cycles < _CYCLES_OF_A_ROUND:
-        killer.run_store()
+        killer.run_stores()
     return Round(killer.figures, set(killer.deaths), killer.violations)

@@ -76,7 +76,7 @@ def main(argv: Sequence[str]) -> int:
 def _one_disk(kind: Kind, cycles: int, seed: int) -> Killer:
     with tempfile.TemporaryDirectory(prefix="tidal-power-", dir="/dev/shm") as folder:
         with loop_disk(Path(folder) / "disk", kind) as disk:
-            killer = Killer(disk.point, seed, Socket(disk))
+            killer = Killer(disk.point, seed, Socket(disk), stores=1)
             while killer.cycles < cycles and not killer.violations:
-                killer.run_store(min(12, cycles - killer.cycles))
+                killer.run_stores(min(12, cycles - killer.cycles))
         return killer

@@ -506,3 +506,28 @@ def test_a_sync_that_fails_is_raised_to_who_waits_for_it(log, faulty) -> None:
         writer.sync_within(60)
     with pytest.raises(StorePoisoned):
         writer.sync_within(60)
+
+
+def test_want_of_memory_while_writing_is_final(log, faulty) -> None:
+    """Half a batch may be in the file: an error must mean that nothing is."""
+    writer = log.writer()
+    writer.append(log.batch(2, 1))
+    faulty.late_errors["append"] = MemoryError()
+    with pytest.raises(StorePoisoned, match="no memory"):
+        writer.append(log.batch(2, 3))
+    with pytest.raises(StorePoisoned):
+        writer.append(log.batch(2, 3))
+
+
+def test_want_of_memory_behind_a_write_is_final(log, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The batch is logged: its caller must not take it for refused and go on."""
+    writer = log.writer("interval:1h")
+
+    def fail(frame) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(writer, "_see_to_sync", fail)
+    with pytest.raises(StorePoisoned, match="no memory"):
+        writer.append(log.batch(2, 1))
+    with pytest.raises(StorePoisoned):
+        writer.append(log.batch(2, 1))

@@ -10,7 +10,9 @@ from tidal.archive.upkeep import CHECKPOINT, ArchiveReport
 from tidal.cli.exit_codes import ExitCode
 from tidal.cli.output import add_format_option, write_json
 from tidal.cli.progress import Progress
+from tidal.cli.store import has_store
 from tidal.cli.tables import Column, render_table
+from tidal.errors import StoreMissing
 from tidal.opening import open as open_db
 
 
@@ -35,6 +37,8 @@ def add_parser(commands: Any) -> None:
 
 
 def run(args: argparse.Namespace, out: TextIO, err: TextIO) -> int:
+    if not has_store(args.store):
+        raise StoreMissing(f"{args.store} is not a store; there is nothing to archive")
     with open_db(args.store, clock="event", archive=False, retain=args.retain) as db:
         with Progress(err, "bytes of log", enabled=args.format == "text") as progress:
             report = db.archive(progress=lambda done, total: progress.update(done, done / total))
@@ -76,6 +80,9 @@ def _in_words(report: ArchiveReport) -> str:
         lines.append(
             f"removed by --retain: {_files(len(report.retired))}, up to event {report.retired[-1].last_seq:,}"
         )
+    if not report.held_at and report.held_by == CHECKPOINT:
+        lines.append("the log keeps all it has: what leaves it is what two checkpoints cover")
+        return "\n".join(lines) + "\n"
     holder = "the older checkpoint" if report.held_by == CHECKPOINT else f"the mark {report.held_by!r}"
     lines.append(f"the log keeps what is after event {report.held_at:,}: {holder} needs it")
     return "\n".join(lines) + "\n"

@@ -148,7 +148,7 @@ def measures(signal: SignalType) -> list[str]:
 
 
 def to_batch(schema: Schema, events: Sequence[Event]) -> EventBatch:
-    """Return the events as columns, in the order given."""
+    """Return the events as columns, in the order given, as ingest makes them: no weight is -0.0."""
 
     def column(values: list[Any], dtype: type[np.generic]) -> Any:
         return np.array(values, dtype=dtype)
@@ -156,7 +156,7 @@ def to_batch(schema: Schema, events: Sequence[Event]) -> EventBatch:
     return EventBatch(
         entity_id=column([event.entity_id for event in events], np.uint64),
         type_id=column([schema.signal(event.signal).type_id for event in events], np.uint8),
-        weight=column([event.weight for event in events], np.float32),
+        weight=column([event.weight for event in events], np.float32) + np.float32(0),  # -0.0 is 0.0
         timestamp=column([event.timestamp for event in events], np.int64),
     )
 

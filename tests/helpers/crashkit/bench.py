@@ -218,23 +218,26 @@ class Bench:
 
     def close(self) -> None:
         """Close the store: all of it is durable then, under every policy."""
-        last = self.db.last_seq
+        in_doubt, last = self.db._recorder.failure is not None, self.db.last_seq
+        if self._closed() and not in_doubt:
+            self.disk.mark("durable", last)
+
+    def _closed(self) -> bool:
         try:
             self.db.close()
         except (StorageError, CorruptionError):
             if not self.tolerant:
                 raise
             self.kill()
-        else:
-            if self.db._recorder.failure is None:
-                self.disk.mark("durable", last)
+            return False
+        return True
 
     def release(self) -> None:
         """Close the log without a checkpoint, as a database does whose state is in doubt."""
         last = self.db.last_seq
         self.db._recorder.failure = RuntimeError("in doubt")
-        self.close()
-        self.disk.mark("durable", last)
+        if self._closed():
+            self.disk.mark("durable", last)
 
     def kill(self) -> None:
         """End the process without a word; the machine stays on."""

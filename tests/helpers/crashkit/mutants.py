@@ -557,16 +557,6 @@ MUTANTS: tuple[Mutant, ...] = (
         "garbled:singles",
     ),
     Mutant(
-        "checkpoint: older ones removed before it has its name",
-        "tidal.checkpoint.writer",
-        "    replace_file(fs, path, parts, verify)",
-        "    for _, old in list_checkpoints(fs, directory):\n"
-        "        fs.remove(old)\n"
-        "    fs.sync_dir(directory)\n"
-        "    replace_file(fs, path, parts, verify)",
-        "crash:retired",
-    ),
-    Mutant(
         "checkpoint: the log is given up below the newest one",
         "tidal.checkpoint.writer",
         "    return good[-1] if",
@@ -658,13 +648,6 @@ MUTANTS: tuple[Mutant, ...] = (
         "tidal.wal.buffer",
         "        self._drain()\n        return super().settle()",
         "        return super().settle()",
-        "crash:buffered",
-    ),
-    Mutant(
-        "buffered: what was written stays in the queue",
-        "tidal.wal.buffer",
-        "            _, last = super().append(batch_of_rows(rows))\n            self._drop_logged(last)",
-        "            _, last = super().append(batch_of_rows(rows))",
         "crash:buffered",
     ),
     Mutant(

@@ -134,19 +134,17 @@ def archived(**given: Any) -> Bench:
 def retired(**given: Any) -> Bench:
     """Retention gives up all that it may: what two checkpoints cover, and a follower has."""
     bench = Bench(retention=Retention(size=1), **given)
-    for count in (60, 70, 50):
+    for count in (60, 70, 50, 90):
         bench.ingest(count)
         bench.checkpoint()
-    bench.hold("follower", 60)
-    bench.archive()
-    bench.ingest(90)
-    bench.checkpoint()
     for count in (90, 90, 90):
         bench.ingest(count)
-    bench.hold("follower", 180)
-    bench.archive()
-    bench.archive()
     bench.checkpoint()
+    bench.hold("follower", 100)
+    bench.archive()
+    bench.hold("follower", 500)
+    bench.archive()
+    bench.archive()
     bench.signal()
     bench.release()
     bench.open()

@@ -1,13 +1,15 @@
 """kill -9, thousands of times: a warm parent forks workers, which die at a random moment or at a chosen call.
 
 The parent has imported everything and runs no thread, so a worker costs a fork and not a start of Python.
-What a worker was told about its events lies in memory that it shares with the parent, and outlives it. The
-next worker of the same store judges what it finds, and may be killed while it recovers.
+A worker uses several stores, each in a thread of its own: one kill strikes each of them somewhere else. What
+it was told about its events lies in memory that it shares with the parent, and outlives it. The next worker
+of the same stores judges what it finds, and may be killed while it recovers them.
 """
 
 from __future__ import annotations
 
 import gc
+import itertools
 import mmap
 import os
 import random
@@ -17,6 +19,7 @@ import signal
 import time
 import traceback
 from collections import Counter
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -27,38 +30,60 @@ from faultkit.store import POLICIES, open_store
 from tidal import TidalDb
 
 _CYCLES_OF_A_STORE = 12
+_STORES_AT_ONCE = 4
 _STEPS_MAX = 5
 _HANG_SECONDS = 60.0
-_FIELDS: Final = ("acknowledged", "submitted", "opened", "calls", "checked", "struck")
-_TEXT_AT = 4096
+_FIELDS: Final = ("acknowledged", "submitted", "opened", "checked")
 _VIOLATION = 9
 
 
-class Notes:
-    """Numbers of a worker that outlive it; each is one machine word, so a kill cannot tear it."""
+_Store = tuple[Path, "NotesOfStore"]
 
-    def __init__(self) -> None:
+
+class Notes:
+    """Numbers of a worker's stores that outlive it; each is one machine word, so a kill cannot tear it."""
+
+    def __init__(self, stores: int) -> None:
         self._map = mmap.mmap(-1, 1 << 16)  # shared and anonymous
         self._words = memoryview(self._map).cast("q")
+        self.of_stores = [NotesOfStore(self._words, i * len(_FIELDS)) for i in range(stores)]
+        self._struck = stores * len(_FIELDS)
+        self._text = (self._struck + 1) * 8
 
-    def __getitem__(self, field: str) -> int:
-        return int(self._words[_FIELDS.index(field)])
+    @property
+    def struck(self) -> bool:
+        """Whether the blow has been dealt."""
+        return bool(self._words[self._struck])
 
-    def __setitem__(self, field: str, value: int) -> None:
-        self._words[_FIELDS.index(field)] = value
-
-    def clear(self) -> None:
-        for field in _FIELDS:
-            self[field] = 0
+    @struck.setter
+    def struck(self, struck: bool) -> None:
+        self._words[self._struck] = struck
 
     @property
     def text(self) -> str:
-        return self._map[_TEXT_AT:].split(b"\0", 1)[0].decode(errors="replace")
+        return self._map[self._text :].split(b"\0", 1)[0].decode(errors="replace")
 
     @text.setter
     def text(self, text: str) -> None:
         data = text.encode()[-50_000:] + b"\0"
-        self._map[_TEXT_AT : _TEXT_AT + len(data)] = data
+        self._map[self._text : self._text + len(data)] = data
+
+
+class NotesOfStore:
+    """What is known of one store by name."""
+
+    def __init__(self, words: memoryview, start: int) -> None:
+        self._words, self._start = words, start
+
+    def __getitem__(self, field: str) -> int:
+        return int(self._words[self._start + _FIELDS.index(field)])
+
+    def __setitem__(self, field: str, value: int) -> None:
+        self._words[self._start + _FIELDS.index(field)] = value
+
+    def clear(self) -> None:
+        for field in _FIELDS:
+            self[field] = 0
 
 
 class Death(NamedTuple):
@@ -71,11 +96,11 @@ class Death(NamedTuple):
     opened: bool = False  # counting from when the store is open
 
     @classmethod
-    def drawn(cls, rng: random.Random) -> Death:
+    def drawn(cls, rng: random.Random, stores: int) -> Death:
         if rng.random() < 0.4:
-            return cls(seconds=rng.random() ** 2 * 0.02)
+            return cls(seconds=rng.random() ** 2 * 0.02 * stores)
         op = rng.choice([None, None, "append", "sync", "sync_dir", "rename", "create", "remove", "truncate"])
-        most = {None: 80, "append": 30, "sync": 10}.get(op, 8)
+        most = {None: 80, "append": 30, "sync": 10}.get(op, 8) * stores
         return cls(
             None, op, int(most ** rng.random()), rng.choice(["before", "after", "middle"]), rng.random() < 0.5
         )
@@ -96,14 +121,18 @@ class Power(Protocol):
 class Killer:
     """Runs cycles on stores in ``folder`` (best on tmpfs: a kill asks nothing of the disk).
 
+    A cycle is one store used by a process that was killed, or that came to its end, and judged by the next.
     With ``power`` the disk under the folder is cut off first, so only what was synced may be relied on.
     """
 
-    def __init__(self, folder: Path, seed: int, power: Power | None = None) -> None:
+    def __init__(
+        self, folder: Path, seed: int, power: Power | None = None, stores: int = _STORES_AT_ONCE
+    ) -> None:
         self._folder, self._rng, self._power = folder, random.Random(seed), power
-        self._notes = Notes()
-        self._stores = 0
+        self._notes = Notes(stores)
+        self._groups = 0
         self.cycles = self.kills = self.recoveries_killed = self.stores_checked = self.events = 0
+        self.processes_killed = 0
         self.deaths: Counter[str] = Counter()
         self.violations: list[str] = []
         gc.collect()
@@ -116,40 +145,50 @@ class Killer:
                 "cycles": self.cycles,
                 "kills": self.kills,
                 "kills in recovery": self.recoveries_killed,
+                "processes killed": self.processes_killed,
                 "stores": self.stores_checked,
                 "events": self.events,
             }
         )
 
-    def run_store(self, cycles: int = _CYCLES_OF_A_STORE) -> None:
-        """One store through its life: cycles of being killed, then opened twice and judged."""
-        self._stores += 1
-        store = self._folder / f"store-{self._stores}"
-        self._notes.clear()
+    def run_stores(self, cycles: int = _CYCLES_OF_A_STORE) -> None:
+        """Some stores through their lives: cycles of being killed, then opened twice and judged."""
+        self._groups += 1
+        stores = [
+            (self._folder / f"store-{self._groups}-{number}", notes)
+            for number, notes in enumerate(self._notes.of_stores)
+        ]
+        for _, notes in stores:
+            notes.clear()
         for _ in range(cycles):
-            if not self._cycle(store, Death.drawn(self._rng), self._rng.getrandbits(32)):
+            if not self._cycle(stores, Death.drawn(self._rng, len(stores)), self._rng.getrandbits(32)):
                 return  # left there as evidence
-        if self._fork(store, None, 0) == 0:
-            self.stores_checked += 1
-            self.events += self._notes["submitted"]
-            shutil.rmtree(store)
+        if self._fork(stores, None, 0) == 0:
+            for store, notes in stores:
+                self.stores_checked += 1
+                self.events += notes["submitted"]
+                shutil.rmtree(store)
 
-    def _cycle(self, store: Path, death: Death, seed: int) -> bool:
-        self._notes["opened"] = self._notes["calls"] = self._notes["struck"] = 0
-        code = self._fork(store, death, seed)
+    def _cycle(self, stores: list[_Store], death: Death, seed: int) -> bool:
+        for _, notes in stores:
+            notes["opened"] = 0
+        self._notes.struck = False
+        code = self._fork(stores, death, seed)
         if self._power is not None:
             self._power.come_back()
-        self.cycles += 1
+        self.cycles += len(stores)
         if code == -signal.SIGKILL:
-            self.kills += 1
+            self.processes_killed += 1
+            self.kills += len(stores)
             self.deaths[death.name] += 1
-            self.recoveries_killed += not self._notes["opened"]
+            self.recoveries_killed += sum(not notes["opened"] for _, notes in stores)
         return code in (0, -signal.SIGKILL)
 
-    def _fork(self, store: Path, death: Death | None, seed: int) -> int:
+    def _fork(self, stores: list[_Store], death: Death | None, seed: int) -> int:
+        where = stores[0][0]
         pid = os.fork()
         if pid == 0:
-            _worker(store, self._notes, death, seed, self._power)
+            _use(stores, self._notes, death, seed, self._power)
         watch = os.pidfd_open(pid)
         try:
             poll = select.poll()
@@ -159,44 +198,54 @@ class Killer:
                 time.sleep(seconds)
                 _strike(pid, self._notes, self._power)
             if not poll.poll(_HANG_SECONDS * 1000):
-                self.violations.append(f"{store}: the worker hangs; {death}, seed {seed}")
+                self.violations.append(f"{where}: the worker hangs; {death}, seed {seed}")
                 os.kill(pid, signal.SIGKILL)
         finally:
             os.close(watch)
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        if code == -signal.SIGBUS and self._power is not None and self._notes["struck"]:
+        if code == -signal.SIGBUS and self._power is not None and self._notes.struck:
             code = -signal.SIGKILL  # SQLite maps a file, and a page of it cannot be read without power
         if code not in (0, -signal.SIGKILL):
             said = self._notes.text if code == _VIOLATION else f"exit code {code}"
-            self.violations.append(f"{store}: {death}, seed {seed}: {said}")
+            self.violations.append(f"{where}: {death}, seed {seed}: {said}")
         return code
 
 
 def _strike(pid: int, notes: Notes, power: Power | None) -> None:
-    notes["struck"] = 1
+    notes.struck = True
     if power is not None:
         power.cut()
     os.kill(pid, signal.SIGKILL)
 
 
-def _worker(store: Path, notes: Notes, death: Death | None, seed: int, power: Power | None) -> None:
-    code = _VIOLATION
-    try:
-        gc.disable()
-        if death is None:
-            _judge_twice(store, notes)
-        else:
-            _Worker(store, notes, death, random.Random(seed), power).run()
-        code = 0
-    except BaseException:
-        if notes["struck"]:  # errors are what a disk gives that has no power
-            os.kill(os.getpid(), signal.SIGKILL)
-        notes.text = traceback.format_exc()
-    finally:
-        os._exit(code)
+def _use(stores: list[_Store], notes: Notes, death: Death | None, seed: int, power: Power | None) -> None:
+    """The life of a forked worker: all stores at once, until it dies or they are done with."""
+    gc.disable()
+    dying = None if death is None else _Dying(death, notes, power)
+    with ThreadPoolExecutor(len(stores)) as pool:
+        done = [
+            pool.submit(_use_one, store, own, dying, random.Random(seed + number), power)
+            for number, (store, own) in enumerate(stores)
+        ]
+        wait(done, return_when=FIRST_EXCEPTION)
+    errors = [error for it in done if (error := it.exception()) is not None]
+    if errors and notes.struck:  # errors are what a disk gives that has no power
+        os.kill(os.getpid(), signal.SIGKILL)
+    if errors:
+        notes.text = "".join(traceback.format_exception(errors[0]))
+    os._exit(_VIOLATION if errors else 0)
 
 
-def _judge_twice(store: Path, notes: Notes) -> None:
+def _use_one(
+    store: Path, notes: NotesOfStore, dying: _Dying | None, rng: random.Random, power: Power | None
+) -> None:
+    if dying is None:
+        _judge_twice(store, notes)
+    else:
+        _Worker(store, notes, dying, rng, power).run()
+
+
+def _judge_twice(store: Path, notes: NotesOfStore) -> None:
     """Open and judge, close, and do it again: what one open showed, the next shows, too."""
     for _ in range(2):
         with open_store(store) as db:
@@ -207,10 +256,10 @@ class _Worker:
     """Opens a store, judges what it finds, and uses it until it dies."""
 
     def __init__(
-        self, store: Path, notes: Notes, death: Death, rng: random.Random, power: Power | None
+        self, store: Path, notes: NotesOfStore, dying: _Dying, rng: random.Random, power: Power | None
     ) -> None:
         self._store, self._notes, self._rng = store, notes, rng
-        fs = HookedFs(_Dying(death, notes, power).hook) if death.seconds is None else None
+        fs = HookedFs(lambda call: dying.hook(call, notes)) if dying.death.seconds is None else None
         sync = rng.choice(POLICIES)
         self._options = {"sync": sync, "checkpoint_bytes": rng.choice([None, None, 3000]), "file_system": fs}
         # A kill takes nothing that the kernel has. A power cut takes what was not synced.
@@ -260,17 +309,17 @@ class _Worker:
 
 
 class _Dying:
-    """The hook of a file system whose process dies in one of its calls."""
+    """The hook of file systems whose process dies in one of their calls."""
 
     def __init__(self, death: Death, notes: Notes, power: Power | None) -> None:
-        self._death, self._notes, self._power = death, notes, power
+        self.death, self._notes, self._power = death, notes, power
+        self._calls = itertools.count(1)
 
-    def hook(self, call: Call) -> Any:
-        death = self._death
-        if death.op not in (None, call.op) or (death.opened and not self._notes["opened"]):
+    def hook(self, call: Call, store: NotesOfStore) -> Any:
+        death = self.death
+        if death.op not in (None, call.op) or (death.opened and not store["opened"]):
             return call.run()
-        self._notes["calls"] += 1
-        if self._notes["calls"] != death.call:
+        if next(self._calls) != death.call:
             return call.run()
         if death.when == "after":
             call.run()

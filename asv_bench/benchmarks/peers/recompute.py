@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from benchmarks.common import SIGNAL, Events, schema
 from numpy.typing import NDArray
 
-from peers import peer
-from peers.files import columns
+from benchmarks.common import SIGNAL, Events, schema
+from benchmarks.peers import peer
+from benchmarks.peers.files import columns
 from tidal.archive import read_archive
 from tidal.durable import OsFileSystem
 from tidal.ledger import SignalLedger

@@ -8,7 +8,7 @@ import tempfile
 import time
 from typing import Any, Final
 
-from peers import Unavailable, peer, program
+from benchmarks.peers import Unavailable, peer, program
 
 _HOST: Final = "127.0.0.1"
 _START_SECONDS_MAX: Final = 10.0

@@ -13,11 +13,11 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 import numpy as np
-from benchmarks.common import SIGNAL, START_NS, Events, ingest, resident_bytes, schema
 
 import tidal
-from peers import peer
-from peers.redis_server import RedisServer
+from benchmarks.common import SIGNAL, START_NS, Events, ingest, resident_bytes, schema
+from benchmarks.peers import peer
+from benchmarks.peers.redis_server import RedisServer
 
 ROUND_TRIP_EVENTS: Final = 1_000  # of SQLite a transaction, of Redis a pipeline
 
@@ -48,7 +48,7 @@ class Engine(ABC):
     def held_bytes(self) -> int:
         """Return the memory of the state."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027  not all have something to give back
         """Give everything back."""
 
     def __enter__(self) -> Self:

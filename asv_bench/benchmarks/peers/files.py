@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.common import Events, ingest, schema
-
 import tidal
-from peers import peer
+from benchmarks.common import Events, ingest, schema
+from benchmarks.peers import peer
 from tidal.archive import archive_segment
 from tidal.durable import OsFileSystem
 from tidal.store import StorePaths
