@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from failing_step import fail_a_step
 
 import tidal
 from tidal.durable import OsFileSystem
@@ -149,15 +150,7 @@ def test_a_store_goes_on_only_if_log_and_state_surely_agree(
 ) -> None:
     db = opened(tmp_path / "s")
     db.signal("view", 1)
-    part, _, method = step.partition(".")
-
-    def fail(*_: object) -> None:
-        raise error
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(getattr(db, part), method, fail)
-        with pytest.raises(type(error)):
-            db.signal("view", 1)
+    fail_a_step(db, step, error)
     if goes_on:
         assert db.signal("view", 1) == 2
     else:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import polars
 import pytest
+from failing_step import fail_a_step
 
 import tidal
 from tidal.entities import entity_key_id
@@ -301,15 +302,7 @@ def test_a_store_goes_on_only_if_log_and_state_surely_agree(
     tmp_path: Path, clock: ManualClock, step: str, error: BaseException, goes_on: bool
 ) -> None:
     db = tidal.open(tmp_path / "s", schema=SCHEMA, clock=clock)
-    part, _, method = step.partition(".")
-
-    def fail(*_: object) -> None:
-        raise error
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(getattr(db, part), method, fail)
-        with pytest.raises(type(error)):
-            db.signal("view", 1)
+    fail_a_step(db, step, error)
     if goes_on:
         assert db.signal("view", 1) == 1
     else:

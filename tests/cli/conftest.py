@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
+from commands import Answer, as_function
 from orders import COLUMNS, ORDERS
 
 from tidal.cli.main import main
@@ -15,28 +14,9 @@ from tidal.cli.main import main
 DECLARE = ["--declare", "purchase half_life=7d,1d windows=1h,24h velocity"]
 
 
-class Answer(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-    @property
-    def error(self) -> Any:
-        return json.loads(self.err)["error"]
-
-
 @pytest.fixture
 def tidal_command(capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
-    def run(*arguments: object) -> Answer:
-        code = main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return Answer(code, captured.out, captured.err)
-
-    return run
+    return as_function(main, capsys)
 
 
 @pytest.fixture

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import random
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from killing import kill_while_it_works
 
 import tidal
 from tidal.entities import entity_key_id
@@ -55,19 +51,7 @@ def columns(after: int, count: int) -> dict[str, Any]:
 
 def run_and_kill(store: Path, sync: str, seconds: float) -> int:
     """Run the worker, kill it, and return the last sequence that it was told is acknowledged."""
-    worker = subprocess.Popen(
-        [sys.executable, "-c", WORKER, str(store), sync, str(Path(__file__).parent)],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert worker.stdout is not None
-    first = worker.stdout.readline()
-    time.sleep(seconds)
-    os.kill(worker.pid, signal.SIGKILL)
-    said = [line for line in (first + worker.stdout.read()).split("\n")[:-1] if line]
-    worker.stdout.close()
-    assert worker.wait() == -signal.SIGKILL
-    return int(said[-1])
+    return kill_while_it_works(WORKER, store, sync, Path(__file__).parent, seconds=seconds)
 
 
 @pytest.mark.parametrize("sync", ["group", "os"])

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import random
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from killing import kill_while_it_works
 
 import tidal
 
@@ -48,18 +44,7 @@ def send(db: tidal.TidalDb, after: int, count: int) -> int:
 
 def run_and_kill(store: Path, by: str, after: int, seconds: float) -> int:
     """Run the worker, kill it, and return the last event that it was told is acknowledged."""
-    worker = subprocess.Popen(
-        [sys.executable, "-c", WORKER, str(store), by, str(after), str(Path(__file__).parent)],
-        stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert worker.stdout is not None
-    first = worker.stdout.readline()
-    time.sleep(seconds)
-    os.kill(worker.pid, signal.SIGKILL)
-    said = [line for line in (first + worker.stdout.read()).split("\n")[:-1] if line]
-    worker.stdout.close()
-    assert worker.wait() == -signal.SIGKILL
-    return int(said[-1])
+    return kill_while_it_works(WORKER, store, by, after, Path(__file__).parent, seconds=seconds)
 
 
 @pytest.mark.parametrize("by", ["event_id", "content"])

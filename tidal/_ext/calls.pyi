@@ -1,5 +1,4 @@
 from collections.abc import Callable
-from typing import Any
 
 from tidal._ext.shards import ShardSet
 

@@ -34,6 +34,7 @@ from tidal.format.archive_manifest import (
 )
 from tidal.format.document import bytes_of, decode_document
 from tidal.format.segment import STORE_ID_BYTES, LogIdentity
+from tidal.inspect.documents import read_document
 from tidal.inspect.findings import Notebook
 from tidal.inspect.log import Advance
 from tidal.schema import EventBatch, Schema, schema_from_json
@@ -199,16 +200,10 @@ def check_marks(fs: FileSystem, path: Path, store_id: bytes | None, book: Notebo
 def _check_manifest(
     fs: FileSystem, path: Path, store_id: bytes | None, book: Notebook
 ) -> ArchiveManifest | None:
-    if not fs.exists(path):
-        return None
-    try:
-        data = read_file(fs, path)
-        book.looked(path, "archive", len(data))
-        manifest = decode_archive_manifest(data)
-    except (FormatError, FormatTooNew, CorruptionError, StorageError) as error:
-        book.failed(path, error, "archive-damaged")
-        return None
-    if store_id is not None and manifest.store_id != store_id:
+    manifest = read_document(
+        fs, path, decode_archive_manifest, book, part="archive", damaged="archive-damaged"
+    )
+    if manifest is not None and store_id is not None and manifest.store_id != store_id:
         book.damage("archive-misfit", path, f"it is of the store {manifest.store_id.hex()}")
         return None
     return manifest

@@ -1,4 +1,4 @@
-"""The small files of a store: its identity and its schema."""
+"""The small files of a store: how each is read; its identity and its schema."""
 
 from __future__ import annotations
 
@@ -24,7 +24,15 @@ def check_identity(fs: FileSystem, path: Path, book: Notebook) -> bytes | None:
             book.add(Severity.NOTE, "not-canonical", path, "not the bytes that tidal writes")
         return store_id
 
-    return _decoded(fs, path, decode, "identity-damaged", book)
+    return read_document(
+        fs,
+        path,
+        decode,
+        book,
+        part="identity",
+        damaged="identity-damaged",
+        missing=("identity-damaged", "missing"),
+    )
 
 
 def check_schema(fs: FileSystem, path: Path, book: Notebook) -> Schema | None:
@@ -36,19 +44,40 @@ def check_schema(fs: FileSystem, path: Path, book: Notebook) -> Schema | None:
             book.add(Severity.NOTE, "not-canonical", path, "not the bytes that tidal writes")
         return schema
 
-    return _decoded(fs, path, decode, "schema-damaged", book)
+    return read_document(
+        fs,
+        path,
+        decode,
+        book,
+        part="identity",
+        damaged="schema-damaged",
+        missing=("schema-damaged", "missing"),
+    )
 
 
-def _decoded(
-    fs: FileSystem, path: Path, decode: Callable[[bytes], _T], code: str, book: Notebook
+def read_document(
+    fs: FileSystem,
+    path: Path,
+    decode: Callable[[bytes], _T],
+    book: Notebook,
+    *,
+    part: str,
+    damaged: str,
+    missing: tuple[str, str] | None = None,
 ) -> _T | None:
+    """Return what a small file says, or None and a note of why it says nothing.
+
+    ``damaged`` is the code of that note, ``missing`` the code and words where there is no file; None: it
+    need not be there.
+    """
     try:
         if not fs.exists(path):
-            book.damage(code, path, "missing")
+            if missing is not None:
+                book.damage(missing[0], path, missing[1])
             return None
         data = read_file(fs, path)
-        book.looked(path, "identity", len(data))
+        book.looked(path, part, len(data))
         return decode(data)
     except (FormatError, SchemaError, FormatTooNew, CorruptionError, StorageError) as error:
-        book.failed(path, error, code)
+        book.failed(path, error, damaged)
         return None

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from tidal.durable import TEMPORARY_SUFFIX, FileSystem, read_file
-from tidal.errors import CorruptionError, FormatError, FormatTooNew, StorageError
+from tidal.durable import TEMPORARY_SUFFIX, FileSystem
+from tidal.errors import CorruptionError, FormatTooNew, StorageError
 from tidal.format.manifest import MANIFEST_NAME, ListedSegment, Manifest, decode_manifest
 from tidal.format.payload import TypeSet
 from tidal.format.segment import NO_HASH, LogIdentity, parse_segment_name
+from tidal.inspect.documents import read_document
 from tidal.inspect.findings import Notebook, Severity
 from tidal.inspect.segments import Around, Contents, check_contents, read_contents
 
@@ -97,17 +98,11 @@ def check_log(fs: FileSystem, directory: Path, known: Known, book: Notebook, adv
 
 def check_manifest(fs: FileSystem, path: Path, store_id: bytes | None, book: Notebook) -> Manifest | None:
     """Return the manifest of a log, or None and a note of why there is none that can be used."""
-    if not fs.exists(path):
-        book.damage("manifest-missing", path, "missing: what the log should hold is not known")
-        return None
-    try:
-        data = read_file(fs, path)
-        book.looked(path, "log", len(data))
-        manifest = decode_manifest(data)
-    except (FormatError, FormatTooNew, CorruptionError, StorageError) as error:
-        book.failed(path, error, "manifest-damaged")
-        return None
-    if store_id is not None and manifest.store_id != store_id:
+    missing = "manifest-missing", "missing: what the log should hold is not known"
+    manifest = read_document(
+        fs, path, decode_manifest, book, part="log", damaged="manifest-damaged", missing=missing
+    )
+    if manifest is not None and store_id is not None and manifest.store_id != store_id:
         book.damage("manifest-misfit", path, f"it is of the store {manifest.store_id.hex()}")
         return None
     return manifest

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from crashkit.bench import Bench
 from crashkit.oracle import Found, Oracle
-from tidal.testing.disk import CrashState, Image, Op, crash_states
+from tidal.testing.disk import CrashState, Image, Lose, Op, crash_states
 
 DEPTH_MAX = 3  # a crash, one in the recovery from it, and one in the recovery from that
 
@@ -43,6 +43,9 @@ class Explorer:
         self._bench, self.budget, self._begin = bench, budget, begin
         self._rng = random.Random(f"{name}/{seed}")
         self._oracle = Oracle(bench.sent)
+        # After a failed sync a kill leaves what only the cache has: a disk that is replayed has no cache.
+        journal = bench.disk.journal
+        self._lost_at = next((at for at, op in enumerate(journal) if isinstance(op, Lose)), len(journal))
         self._found: dict[int, Found] = {}
 
     def run(self) -> Explored:
@@ -90,7 +93,7 @@ class Explorer:
         found = self._found[state.image.key]
         last, problem = found.last_seq, found.problem
         must = told.get("durable", 0)
-        if state.is_kill and depth == 1:
+        if state.is_kill and depth == 1 and state.op <= self._lost_at:
             must = max(must, told.get("written", 0))
         if problem is None and last < must:
             problem = f"{must} events were acknowledged, {last} are left"

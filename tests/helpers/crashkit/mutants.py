@@ -312,15 +312,6 @@ MUTANTS: tuple[Mutant, ...] = (
         "crash:rolling",
     ),
     Mutant(
-        "forget: the manifest is not written",
-        "tidal.wal.record",
-        "        self._write(replace(manifest, start_seq=last.last_seq + 1, "
-        "start_hash=last.final_hash, segments=kept))",
-        "        self.manifest = replace(manifest, start_seq=last.last_seq + 1, "
-        "start_hash=last.final_hash, segments=kept)",
-        "crash:retired crash:archived",
-    ),
-    Mutant(
         "forget: goes beyond what it was asked",
         "tidal.wal.record",
         "if segment.last_seq <= through_seq]",
@@ -465,26 +456,12 @@ MUTANTS: tuple[Mutant, ...] = (
         "tamper:in_doubt tamper:rolling",
     ),
     Mutant(
-        "segment: the manifest's entry is not compared",
-        "tidal.wal.scan",
-        "            if info.listing != listed:",
-        "            if False:",
-        "tamper:in_doubt",
-    ),
-    Mutant(
         "segment: a listed one that is missing is passed over",
         "tidal.wal.scan",
         "            if path is None:\n"
         "                raise MissingSegment(listed.base_seq, listed.last_seq, self._directory)",
         "            if path is None:\n                return",
         "tamper:in_doubt",
-    ),
-    Mutant(
-        "segment: a gap is passed over",
-        "tidal.wal.scan",
-        "            if base_seq - 1 > self._after_seq:",
-        "            if False:",
-        "tamper:rolling tamper:in_doubt",
     ),
     Mutant(
         "torn or damaged: a later batch's word is not heard",
