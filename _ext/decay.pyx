@@ -22,7 +22,7 @@ from tidal._ext.windows cimport (
 
 cdef enum:
     AHEAD = 32          # events between the prefetch of a cell and its look-up
-    BLOCK = 256         # events whose records are fetched before the first is changed: they fit the nearest cache
+    BLOCK = 256         # events whose records are fetched, then changed: they fit the nearest cache
 
 
 cdef uint32_t find_slot(const ShardState *state, uint64_t entity_id) noexcept nogil:

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 
 def kill_while_it_works(code: str, *arguments: object, seconds: float) -> int:
@@ -16,7 +15,7 @@ def kill_while_it_works(code: str, *arguments: object, seconds: float) -> int:
         [sys.executable, "-c", code, *map(str, arguments)],
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},  # its code imports a test's module
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, map(str, sys.path)))},
     )
     assert worker.stdout is not None
     first = worker.stdout.readline()

@@ -7,9 +7,13 @@ python tests/soak/run.py crash_states --mutants --states 0
 from __future__ import annotations
 
 import argparse
-import time
+import itertools
+import math
+import multiprocessing
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, wait
+from typing import Any
 
 from crashkit.explore import Budget, Explored, Explorer
 from crashkit.hunting import Verdict, verdict
@@ -18,12 +22,14 @@ from crashkit.mutants import MUTANTS
 from crashkit.workloads import WORKLOADS
 from soakkit import Progress, finish
 
-SIZES = {"small": ("--states", "20000"), "full": ("--states", "1000000", "--mutants")}
+SIZES = {"small": ("--states", "20000"), "full": ("--states", "1000000", "--workers", "2", "--mutants")}
 
 # Looked at in turns: each round asks for more states at each operation than the one before.
 _PER_OP = (64, 256, 1024, 4096, 16384)
 _NESTED_SHARE = 0.1
 _NESTED_PER_OP = 8
+
+_seen: Any = None  # in a worker: how many states all of them have seen
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -32,12 +38,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workloads", nargs="+", choices=WORKLOADS, default=list(WORKLOADS), metavar="NAME")
     parser.add_argument("--mutants", action="store_true", help="hunt every mutant, too")
+    parser.add_argument("--workers", type=int, default=1, help="processes that share the workloads")
     parser.add_argument("--out")
     args = parser.parse_args(argv)
+    progress = Progress(args.states, "states")
+    explored: list[Explored] = []
+    if args.states:
+        explored = _spread(args.workloads, args.states, args.seed, args.workers, progress)
+    progress.end()
     with inline_keeper():
-        progress = Progress(args.states, "states")
-        explored = list(_explore(args.workloads, args.states, args.seed, progress)) if args.states else []
-        progress.end()
         verdicts = list(_hunt()) if args.mutants else []
     depths: Counter[int] = sum((it.by_depth for it in explored), Counter())
     figures = {
@@ -50,7 +59,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         "mutants_caught": sum(it.caught is not None for it in verdicts),
         "mutant_table": [it._asdict() for it in verdicts],
         "seed": args.seed,
-        "cpu_seconds": round(time.process_time(), 1),
     }
     violations = [problem for it in explored for problem in it.problems]
     violations += [f"the mutant {it.name!r} survived" for it in verdicts if it.caught is None]
@@ -59,27 +67,44 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
 
 
-def _explore(names: Sequence[str], states: int, seed: int, progress: Progress) -> Iterator[Explored]:
-    """Walk over the workloads in rounds until there are so many states.
+def _spread(names: Sequence[str], states: int, seed: int, workers: int, progress: Progress) -> list[Explored]:
+    """Explore the workloads in some processes; each image is of one workload, so none counts twice."""
+    spawn = multiprocessing.get_context("spawn")
+    seen = spawn.Value("q", 0)
+    with ProcessPoolExecutor(workers, spawn, _count_in, (seen,)) as pool:
+        share = math.ceil(states / workers)
+        parts = [pool.submit(_explore, names[i::workers], share, seed) for i in range(workers)]
+        while wait(parts, timeout=1.0).not_done:
+            progress.add(seen.value - progress.done)
+        progress.add(seen.value - progress.done)
+        return [it for part in parts for it in part.result()]
+
+
+def _count_in(seen: Any) -> None:
+    global _seen
+    _seen = seen
+
+
+def _explore(names: Sequence[str], states: int, seed: int) -> list[Explored]:
+    """Walk over workloads in rounds until there are so many states.
 
     Each explorer forgets nothing between its rounds, so that no image counts twice.
     """
-    explorers = {}
-    for name in names:
-        bench = WORKLOADS[name]()
-        bench.kill()
-        explorers[name] = Explorer(name, bench, Budget(nested_share=_NESTED_SHARE), seed)
-    try:
-        for per_op in _PER_OP:
-            for name, explorer in explorers.items():
-                progress.note(f"{name}, {per_op} an operation")
-                explorer.budget = Budget(per_op, _NESTED_SHARE, _NESTED_PER_OP)
-                for _ in explorer.steps():
-                    progress.add()
-                    if progress.done >= states:
-                        return
-    finally:
-        yield from (explorer.result for explorer in explorers.values())
+    with inline_keeper():
+        explorers = []
+        for name in names:
+            bench = WORKLOADS[name]()
+            bench.kill()
+            explorers.append(Explorer(name, bench, Budget(nested_share=_NESTED_SHARE), seed))
+        steps = (
+            explorer.steps_within(Budget(per_op, _NESTED_SHARE, _NESTED_PER_OP))
+            for per_op in _PER_OP
+            for explorer in explorers
+        )
+        for _ in itertools.islice(itertools.chain.from_iterable(steps), states):
+            with _seen.get_lock():
+                _seen.value += 1
+        return [explorer.result for explorer in explorers]
 
 
 def _by_workload(explored: Sequence[Explored]) -> Iterator[tuple[str, int]]:

@@ -54,6 +54,11 @@ class Explorer:
                 break
         return self.result
 
+    def steps_within(self, budget: Budget) -> Iterator[None]:
+        """Look at one state after another, as far as a budget goes; yields after each image that was new."""
+        self.budget = budget
+        return self.steps()
+
     def steps(self) -> Iterator[None]:
         """Look at one state after another; yields after each image that was new."""
         disk = self._bench.disk
@@ -78,8 +83,8 @@ class Explorer:
                 self._found[key] = found._replace(journal=())
                 self.result.unique += 1
                 self.result.by_depth[depth] += 1
-                yield
                 self._judge(state, told, here, depth)
+                yield
                 if found.problem is None and self._deeper(depth):
                     # Whatever a recovery that is cut off did: what was acknowledged must still be there.
                     yield from self._walk(state.image, list(found.journal), told, depth + 1, f"{here} > ")
