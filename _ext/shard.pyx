@@ -3,7 +3,7 @@
 from libc.math cimport INFINITY, fabs, isfinite
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from cpython.buffer cimport PyBuffer_FillInfo
 
@@ -197,6 +197,7 @@ cdef class Shard:
         cdef RingArrays[RINGS] rings
         cdef Py_ssize_t i, count = entity_ids.shape[0]
         cdef uint32_t[::1] slots = np.empty(count, np.uint32)
+        cdef HotRecord *row
         cdef int ring, failed
         if not times.shape[0] == sums.shape[0] == totals.shape[0] == count or sums.shape[1] != SUMS_MAX:
             raise ValueError("record columns of different lengths")
@@ -223,8 +224,12 @@ cdef class Shard:
             if not failed:
                 for i in range(count):
                     slots[i] = find_or_insert(self.state, entity_ids[i], times[i])
-                    self.state.arena.rows[slots[i]].total += totals[i]
-                    add_to_sums(self.state, &self.state.arena.rows[slots[i]], &sums[i, 0], times[i])
+                    row = &self.state.arena.rows[slots[i]]
+                    if row.total:
+                        add_to_sums(self.state, row, &sums[i, 0], times[i])
+                    else:  # new here: to the bit, also a sum of -0.0, which an addition would lose
+                        memcpy(row.sums, &sums[i, 0], sizeof(row.sums))
+                    row.total += totals[i]
                     self.state.events += totals[i]
             for ring in range(RINGS):
                 failed = failed or add_columns(self.state, ring, &rings[ring], &slots[0])

@@ -68,4 +68,4 @@ def _linear(bench: Bench) -> Row:
     )
     shutil.rmtree(folder)
     whole, quarter = taken["all"] / bench.events * 1e9, taken["part"] / part * 1e9
-    return Row("", "replay, an event of all", whole, "ns", "of a quarter", quarter, at_most=1.1)
+    return Row("", "replay, an event of all", whole, "ns", "quarter", quarter, at_most=1.1)

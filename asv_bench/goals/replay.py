@@ -51,12 +51,13 @@ def _stream(bench: Bench, name: str, skew: int) -> Iterator[Row]:
     rate = {work: bench.events / value / 1e6 for work, value in taken.items()}
     sizes = [sum(path.stat().st_size for path in paths) / bench.events for paths in (archive, [parquet])]
     shutil.rmtree(folder)
-    yield Row("P3", f"replay of the archive, {name}", rate["archive"], "M/s", "", 25, at_least=1)
+    yield Row("P3", f"archive replayed, {name}", rate["archive"], "M/s", "", 25, at_least=1)
     yield Row("", "reading and decoding alone", rate["decode"], "M/s")
-    yield Row("", "replay of the log", rate["log"], "M/s")
+    yield Row("", "log replayed", rate["log"], "M/s")
     yield Row("", "archive to all answers", rate["tidal"], "M/s", "DuckDB", rate["duckdb"], at_least=2.5)
-    for engine, called in (("duckdb, all cores", "DuckDB, cores"), ("polars, all cores", "Polars, cores")):
-        yield Row("", "", rate["tidal"], "M/s", called, rate[engine])
+    for engine in ("DuckDB", "Polars"):
+        cores = rate[f"{engine.lower()}, all cores"]
+        yield Row("", f"beside {engine} by all cores", rate["tidal"], "M/s", engine, cores)
     yield Row("", "archive, an event", sizes[0], "B", "Parquet", sizes[1], at_most=0.6)
 
 

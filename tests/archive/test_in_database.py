@@ -264,3 +264,15 @@ def test_the_archive_stands_in_for_a_damaged_segment(folder: Path, monkeypatch: 
         assert db.archive().archived == ()
     with tidal.open(folder) as db:
         assert db.count("view", "item 1", "all") == 2
+
+
+def test_history_is_as_old_as_its_newest_event_says(folder: Path) -> None:
+    """Loaded years later, the last 90 days of a history are kept, not given up as long past."""
+    day, then = 86_400 * 10**9, 1_500_000_000 * 10**9
+    with tidal.open(folder, schema=SCHEMA, clock="event", retain="90d") as db:
+        for number in range(6):
+            db.signal("view", number, timestamp=then + 40 * number * day)
+            db.checkpoint()
+        report = db.archive()
+    assert len(report.archived) == 5  # of days 0 to 160; the newest event is of day 200
+    assert len(report.retired) == 3  # of days 0, 40 and 80

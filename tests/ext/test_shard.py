@@ -206,3 +206,13 @@ def test_saving_and_reading_do_not_wait_for_each_other() -> None:
         stop.set()
         reader.join()
     assert shards.count_of(1, 3, HOUR) == 2**60
+
+
+def test_a_sum_of_minus_zero_comes_back_as_it_was() -> None:
+    """An addition to a record of zeros would make 0.0 of it: other bytes than the log gives."""
+    shard, copy = Shard([90 * 10**9], False, False, False), Shard([90 * 10**9], False, False, False)
+    last = 1_734_479_879_999_999_999
+    ingest(shard, [7, 7], [-60_000_000_001, last], [-1.0, -0.0])
+    assert np.signbit(shard.save(last)["sums"][0, 0])
+    copy.merge(shard.save(last), last)
+    assert copy.save(last)["sums"].tobytes() == shard.save(last)["sums"].tobytes()

@@ -67,11 +67,11 @@ class Archiver:
         identity: LogIdentity,
         schema: Schema,
         retention: Retention,
-        wall_clock: Callable[[], int],
+        now: Callable[[], int],
     ) -> None:
         self._marks = Marks(fs, paths.archive, identity.store_id)
         self._fs, self._paths, self._identity = fs, paths, identity
-        self._schema, self._retention, self._wall_clock = schema, retention, wall_clock
+        self._schema, self._retention, self._now = schema, retention, now
         self._durable: ArchiveManifest | None = None  # what is known to be so
 
     def run(
@@ -194,7 +194,7 @@ class Archiver:
     def _retire(self, manifest: ArchiveManifest | None, limit: int) -> tuple[ArchivedFile, ...]:
         if manifest is None:
             return ()
-        gone = self._retention.retired(manifest, self._wall_clock(), limit)
+        gone = self._retention.retired(manifest, self._now(), limit)
         if gone:
             last = gone[-1]
             manifest = replace(

@@ -22,7 +22,9 @@ _logger = logging.getLogger(__name__)
 
 
 class Upkeep:
-    """Checkpoints and archives, on demand or when due. ``check`` raises if nothing may be written."""
+    """Checkpoints and archives, on demand or when due. ``check`` raises if nothing may be written; ``now`` is
+    the present in ns, for retention by age.
+    """
 
     def __init__(
         self,
@@ -33,6 +35,7 @@ class Upkeep:
         settings: Settings,
         disk: OnDisk | None,
         check: Callable[[], None],
+        now: Callable[[], int],
     ) -> None:
         self.checkpoint_seq = disk.report.checkpoint_seq if disk else 0
         self.marks: Marks | None = None
@@ -43,7 +46,7 @@ class Upkeep:
             self.marks = Marks(disk.fs, disk.paths.archive, disk.identity.store_id, check)
         if disk is not None and disk.lock is not None:
             self._archiver = Archiver(
-                disk.fs, disk.paths, disk.identity, schema, settings.retention, settings.wall_clock
+                disk.fs, disk.paths, disk.identity, schema, settings.retention, now
             )
         self._checkpointing = threading.Lock()
         self._archiving = threading.Lock()
