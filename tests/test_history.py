@@ -55,7 +55,9 @@ def test_any_range_is_what_the_log_had(
     last = sum(counts)
     after = data.draw(st.integers(0, last))
     until = data.draw(st.none() | st.integers(after, last))
-    assert store.events(after_seq=after, until_seq=until) == list(range(after + 1, (last if until is None else until) + 1))
+    assert store.events(after_seq=after, until_seq=until) == list(
+        range(after + 1, (last if until is None else until) + 1)
+    )
     since = data.draw(st.integers(0, last + 1))
     found = store.events(since=store.now + since * SECOND)
     assert found[-(last - since + 1) :] == list(range(max(1, since), last + 1)) or since > last

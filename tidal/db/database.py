@@ -60,9 +60,7 @@ class TidalDb(Reads):
         self._disk = disk
         self._read_only = disk is not None and disk.lock is None
         self._materializers = settings.materializers
-        self._upkeep = Upkeep(
-            schema, ledger, log, names, settings, disk, self._check_writable, self.now
-        )
+        self._upkeep = Upkeep(schema, ledger, log, names, settings, disk, self._check_writable, self.now)
         self._recorder = Recorder(
             ledger, log, names, seen, settings, lambda: self._upkeep.checkpoint_if_due(self._recorder)
         )

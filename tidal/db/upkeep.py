@@ -45,9 +45,7 @@ class Upkeep:
         if disk is not None:
             self.marks = Marks(disk.fs, disk.paths.archive, disk.identity.store_id, check)
         if disk is not None and disk.lock is not None:
-            self._archiver = Archiver(
-                disk.fs, disk.paths, disk.identity, schema, settings.retention, now
-            )
+            self._archiver = Archiver(disk.fs, disk.paths, disk.identity, schema, settings.retention, now)
         self._checkpointing = threading.Lock()
         self._archiving = threading.Lock()
         self._needed_after = 0  # the log's later events, by the older of two checkpoints
