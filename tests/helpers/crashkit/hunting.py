@@ -22,23 +22,26 @@ class Verdict(NamedTuple):
 def verdict(mutant: Mutant) -> Verdict:
     """Run the mutant's searches in turn, until one catches it.
 
-    RuntimeError if a search sees a problem without the mutant: then it would seem to catch every one.
+    RuntimeError if the search sees a problem without the mutant, too: it would seem to catch every one.
     """
+    with replaced(mutant.module, mutant.old, mutant.new):
+        found = _hunt(mutant)
+    if found.caught is not None:
+        _check_quiet(found.caught)
+    return found
+
+
+def _hunt(mutant: Mutant) -> Verdict:
     states = 0
     for search in mutant.searches.split():
-        _check_quiet(search)
-    with replaced(mutant.module, mutant.old, mutant.new):
-        for search in mutant.searches.split():
-            harness, workload = search.split(":")
-            found = hunt(harness, workload)
-            states += found.states
-            if found.problem is not None:
-                return Verdict(mutant.name, search, found.problem, states)
+        problem, looked = hunt(*search.split(":"))
+        states += looked
+        if problem is not None:
+            return Verdict(mutant.name, search, problem, states)
     return Verdict(mutant.name, None, "", states)
 
 
 @cache
 def _check_quiet(search: str) -> None:
-    harness, workload = search.split(":")
-    if (problem := hunt(harness, workload).problem) is not None:
+    if (problem := hunt(*search.split(":")).problem) is not None:
         raise RuntimeError(f"{search} sees a problem in the code as it is: {problem}")
