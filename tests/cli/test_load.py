@@ -6,7 +6,7 @@ import gzip
 import json
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -215,6 +215,15 @@ def test_interrupting_says_where_to_go_on(
     assert "go on with --skip-rows 0" in answer.err
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Python's own answer to Ctrl-C, which it leaves out where a shell started it in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupted_chunk_is_whole_with_its_refused_rows(
     tmp_path: Path, tidal_command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -142,7 +142,7 @@ def test_a_newer_format_is_refused_untouched(tmp_path: Path) -> None:
 def test_a_link_is_refused(tmp_path: Path) -> None:
     path = filled(tmp_path)
     (tmp_path / "symlink").symlink_to(path)
-    with pytest.raises(StorageError):
+    with pytest.raises(CorruptStore, match="a symbolic link"):
         SqliteEngine(tmp_path / "symlink")
     (tmp_path / "hardlink").hardlink_to(path)
     with pytest.raises(CorruptStore, match="one name"):
