@@ -360,6 +360,7 @@ from conftest import Log
 
 log = Log(Path(sys.argv[1]))
 writer = log.writer("group", segment_bytes=20_000)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have started us with it ignored
 storm, main = threading.Event(), threading.main_thread().ident
 
 def strike():
