@@ -391,6 +391,7 @@ from tidal.wal.buffer import BufferedLogWriter
 writer = BufferedLogWriter(OsFileSystem(), Path(sys.argv[1]), identity=LogIdentity(bytes(16), 1), next_seq=1,
     previous_hash=NO_HASH, sync=parse_sync("buffered:1ms"), wall_clock=time.time_ns,
     monotonic=time.monotonic, segment_bytes=20_000, queue_events=64)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have started us with it ignored
 main, strikes, done = threading.main_thread().ident, int(sys.argv[2]), []
 
 def strike():
