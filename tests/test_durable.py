@@ -125,7 +125,10 @@ def test_a_file_that_cannot_be_looked_at_is_not_taken_for_absent(
 def test_a_second_close_does_nothing(tmp_path: Path) -> None:
     file = FS.create(tmp_path / "file")
     file.close()
+    other = FS.create(tmp_path / "other")  # gets the number that the first one had
     file.close()
+    assert other.append([b"still open"]) == 10
+    other.close()
 
 
 # ------------------------------------------------------------------------------------ the lock

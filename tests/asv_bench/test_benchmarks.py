@@ -68,11 +68,14 @@ def test_each_peer_does_the_work(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     *smallest, _ = (values[0] for values in group.params)
-    for method in filter(lambda name: name.startswith(KINDS), dir(group)):
-        try:
-            run(group(), method, (*smallest, engine))
-        except Unavailable as missing:
-            pytest.skip(str(missing))
+    methods = [name for name in dir(group) if name.startswith(KINDS)]
+    try:
+        results = {method: run(group(), method, (*smallest, engine)) for method in methods}
+    except Unavailable as missing:
+        pytest.skip(str(missing))
+    assert results
+    for method, result in results.items():
+        assert result > 0 if method.startswith("track_") else result is None, method
 
 
 @pytest.mark.parametrize(("group", "methods"), BENCHMARKS)

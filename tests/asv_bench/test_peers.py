@@ -50,7 +50,7 @@ def parquet(stream: Events, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return files.parquet(tmp_path_factory.mktemp("parquet"), stream)
 
 
-def same(found: Answers, expected: Answers) -> None:
+def assert_same(found: Answers, expected: Answers) -> None:
     order: NDArray[Any] = np.argsort(found["entity_id"])
     assert (found["entity_id"][order] == expected["entity_id"]).all()
     for name in NAMES:
@@ -64,16 +64,16 @@ def test_the_events_tell_the_windows_apart(expected: Answers) -> None:
 
 @pytest.mark.parametrize("engine", ["tidal", "duckdb", "polars", "pandas"])
 def test_recomputed_from_memory(engine: str, stream: Events, at: int, expected: Answers) -> None:
-    same(getattr(recompute, f"{engine}_memory")(stream, at)(), expected)
+    assert_same(getattr(recompute, f"{engine}_memory")(stream, at)(), expected)
 
 
 @pytest.mark.parametrize("engine", ["duckdb", "polars", "pandas"])
 def test_recomputed_from_parquet(engine: str, parquet: Path, at: int, expected: Answers) -> None:
-    same(getattr(recompute, f"{engine}_parquet")(parquet, at)(), expected)
+    assert_same(getattr(recompute, f"{engine}_parquet")(parquet, at)(), expected)
 
 
 def test_recomputed_from_the_archive(archive: list[Path], at: int, expected: Answers) -> None:
-    same(recompute.tidal_archive(archive, at)(), expected)
+    assert_same(recompute.tidal_archive(archive, at)(), expected)
 
 
 @pytest.fixture(params=ENGINES)

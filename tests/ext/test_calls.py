@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import pickle
 import time
 from typing import Any
 
@@ -140,5 +139,3 @@ def test_a_counter() -> None:
     assert counter.take(1) == (6, 6)
     assert counter.take(3) == (7, 9)
     assert counter.last == 9
-    with pytest.raises(TypeError):
-        pickle.dumps(counter)

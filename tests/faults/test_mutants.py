@@ -5,6 +5,9 @@ The rest of the mutants is hunted by ``make soak``; here are those that are caug
 
 from __future__ import annotations
 
+import importlib
+import inspect
+
 import pytest
 from crashkit.hunting import verdict
 from crashkit.inline import inline_keeper
@@ -24,8 +27,10 @@ def test_a_step_that_is_taken_out_is_missed(mutant: Mutant) -> None:
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
 def test_no_mutant_is_stale(mutant: Mutant) -> None:
-    with replaced(mutant.module, mutant.old, mutant.new):
-        pass
+    source = inspect.getsource(importlib.import_module(mutant.module))
+    assert source.count(mutant.old) == 1
+    with replaced(mutant.module, mutant.old, mutant.new) as changed:
+        assert changed in source
 
 
 def test_there_are_enough_mutants_and_each_has_its_name() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
 import sys
 import time
-from collections.abc import Mapping, Sequence
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -55,6 +57,15 @@ class Progress:
         self._show()
         if sys.stderr.isatty():
             print(file=sys.stderr)
+
+
+@contextlib.contextmanager
+def told(violations: list[str]) -> Iterator[None]:
+    """Count what the block raises as a violation, with its traceback: the report is still to be written."""
+    try:
+        yield
+    except Exception:
+        violations.append(traceback.format_exc())
 
 
 def finish(

@@ -6,13 +6,12 @@ import argparse
 import logging
 import sys
 import tempfile
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
 from faultkit.enospc import Filler
 from faultkit.mounts import tmpfs, why_not
-from soakkit import NOT_HERE, Progress, finish
+from soakkit import NOT_HERE, Progress, finish, told
 
 SIZES = {"small": ["--cycles", "100"], "full": ["--cycles", "5000"]}
 
@@ -35,10 +34,8 @@ def main(argv: Sequence[str]) -> int:
         filler = Filler(disk, args.seed)
         while filler.cycles < args.cycles and not violations:
             before = filler.cycles
-            try:
+            with told(violations):
                 filler.run_store()
-            except Exception:
-                violations.append(traceback.format_exc())
             progress.add(filler.cycles - before)
     progress.end()
     figures = {

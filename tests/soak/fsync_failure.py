@@ -6,14 +6,13 @@ import argparse
 import logging
 import sys
 import tempfile
-import traceback
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from faultkit.fsync_failure import Rig
 from faultkit.mounts import KINDS, Kind, available, loop_disk, tmpfs, why_not
-from soakkit import NOT_HERE, Progress, finish
+from soakkit import NOT_HERE, Progress, finish, told
 
 SIZES = {"small": ["--cycles", "40"], "full": ["--cycles", "2000"]}
 
@@ -40,8 +39,7 @@ def main(argv: Sequence[str]) -> int:
     while progress.done < args.cycles and not violations:
         kind = kinds[disks % len(kinds)]
         share = min(_CYCLES_OF_A_DISK, max(5, args.cycles // len(kinds)))
-        rig, text = _one_disk(kind, share, args.seed + disks)
-        violations += [f"{kind.name}: {text}"] if text else []
+        rig = _one_disk(kind, share, args.seed + disks, violations)
         disks += 1
         cycles[kind.name] += rig.cycles
         total += Counter(
@@ -64,18 +62,15 @@ def main(argv: Sequence[str]) -> int:
     )
 
 
-def _one_disk(kind: Kind, cycles: int, seed: int) -> tuple[Rig, str]:
+def _one_disk(kind: Kind, cycles: int, seed: int, violations: list[str]) -> Rig:
     with (
         tempfile.TemporaryDirectory(dir="/dev/shm") as folder,
         tmpfs(Path(folder) / "small", kind.size + _ROOM_BYTES) as small,
         loop_disk(small, kind, allocate=True) as disk,
     ):
         rig = Rig(disk, small / "hog", seed)
-        try:
+        with told(violations):
             while rig.cycles < cycles:
                 rig.run_store(min(10, cycles - rig.cycles))
-        except Exception:
-            return rig, traceback.format_exc()
-        finally:
-            (small / "hog").unlink(missing_ok=True)
-        return rig, ""
+        (small / "hog").unlink(missing_ok=True)
+        return rig

@@ -6,13 +6,12 @@ import argparse
 import faulthandler
 import logging
 import tempfile
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
 from faultkit.places import fast_folder
 from faultkit.storm import Storm
-from soakkit import Progress, finish
+from soakkit import Progress, finish, told
 
 SIZES = {"small": ["--interruptions", "5000"], "full": ["--interruptions", "200000"]}
 
@@ -33,10 +32,8 @@ def main(argv: Sequence[str]) -> int:
         while storm.interruptions < args.interruptions and not violations:
             faulthandler.dump_traceback_later(_HANG_SECONDS, exit=True)  # a deadlock ends the program
             before = storm.interruptions
-            try:
+            with told(violations):
                 storm.run_store()
-            except Exception:
-                violations.append(traceback.format_exc())
             progress.add(storm.interruptions - before)
         faulthandler.cancel_dump_traceback_later()
         progress.end()

@@ -24,6 +24,7 @@ cdef class ShardSet:
     cdef bint started
     cdef int64_t newest     # the type's clock; changed with the GIL held, so in one step
 
+    # noexcept: integers and shard memory only, so there is nothing that could be raised and lost.
     cdef int64_t not_before_clock(self, int64_t t) noexcept
     cdef int64_t move_clock(self, int64_t t) noexcept
     cdef int add_one(self, uint64_t entity_id, float weight, int64_t t) except -1

@@ -17,42 +17,30 @@ _T = TypeVar("_T")
 
 def check_identity(fs: FileSystem, path: Path, book: Notebook) -> bytes | None:
     """Return the store's id, or None and a note of why it is not known."""
-
-    def decode(data: bytes) -> bytes:
-        store_id = decode_identity(data)
-        if data != encode_identity(store_id):
-            book.add(Severity.NOTE, "not-canonical", path, "not the bytes that tidal writes")
-        return store_id
-
-    return read_document(
-        fs,
-        path,
-        decode,
-        book,
-        part="identity",
-        damaged="identity-damaged",
-        missing=("identity-damaged", "missing"),
-    )
+    return _check(fs, path, decode_identity, encode_identity, book, "identity-damaged")
 
 
 def check_schema(fs: FileSystem, path: Path, book: Notebook) -> Schema | None:
     """Return the store's schema, or None and a note of why it is not known."""
+    return _check(fs, path, schema_from_json, schema_to_json, book, "schema-damaged")
 
-    def decode(data: bytes) -> Schema:
-        schema = schema_from_json(data)
-        if data != schema_to_json(schema):
+
+def _check(
+    fs: FileSystem,
+    path: Path,
+    decode: Callable[[bytes], _T],
+    encode: Callable[[_T], bytes],
+    book: Notebook,
+    code: str,
+) -> _T | None:
+    def decode_canonical(data: bytes) -> _T:
+        value = decode(data)
+        if data != encode(value):
             book.add(Severity.NOTE, "not-canonical", path, "not the bytes that tidal writes")
-        return schema
+        return value
 
-    return read_document(
-        fs,
-        path,
-        decode,
-        book,
-        part="identity",
-        damaged="schema-damaged",
-        missing=("schema-damaged", "missing"),
-    )
+    missing = (code, "missing")
+    return read_document(fs, path, decode_canonical, book, part="identity", damaged=code, missing=missing)
 
 
 def read_document(

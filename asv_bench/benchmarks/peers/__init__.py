@@ -13,7 +13,10 @@ from typing import Any
 
 
 class Unavailable(NotImplementedError):
-    """A peer is not on this machine: asv and the tests skip what needs it, and say why."""
+    """A peer is not on this machine: asv and the tests skip what needs it, and say why.
+
+    asv takes a NotImplementedError out of a benchmark's setup() for "skip this"; nothing here is unfinished.
+    """
 
     def __init__(self, what: str) -> None:
         super().__init__(what)

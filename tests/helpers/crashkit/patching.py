@@ -28,8 +28,8 @@ def no_nonsense(error: BaseException) -> None:
 
 
 @contextlib.contextmanager
-def replaced(module_name: str, old: str, new: str) -> Iterator[None]:
-    """Run the block with ``old`` replaced by ``new`` in a module's source, inside one function or method."""
+def replaced(module_name: str, old: str, new: str) -> Iterator[str]:
+    """Run the block with ``old`` replaced by ``new`` in a module's source, inside the function it is told."""
     module = importlib.import_module(module_name)
     source = inspect.getsource(module)
     if source.count(old) != 1:
@@ -42,7 +42,7 @@ def replaced(module_name: str, old: str, new: str) -> Iterator[None]:
         raise StaleMutant(f"{module_name}.{qualname} is the same with {new!r}")
     function.__code__ = mutant
     try:
-        yield
+        yield function.__name__
     finally:
         function.__code__ = before
 
