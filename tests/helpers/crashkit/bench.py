@@ -90,6 +90,7 @@ class Bench:
         self.sync, self.keyed, self.story, self.options = sync, keyed, story, options
         self._checkpoints: list[int] = []
         self._held: int | None = None
+        self.damaged: list[object] = []  # checkpoints that were called good when they were written
         self.signals = ("view",)
         self.tolerant = faults is not None
         self.schema = SCHEMA
@@ -102,6 +103,7 @@ class Bench:
         def step() -> int:
             self.db = open_on(self.disk, sync=self.sync, schema=self.schema, **self.options | options)
             self.sent.forget_after(self.db.last_seq)
+            self.damaged += self.db.recovery.damaged_checkpoints
             return self.db.last_seq
 
         self._do(step, opening=True)

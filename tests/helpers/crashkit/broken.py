@@ -19,9 +19,10 @@ CHANGES = frozenset(("append", "sync", "truncate", "create", "rename", "remove",
 READS = frozenset(("open_read", "read_at", "file_size"))
 
 
-# What is read back once it is written. The schema and the identity are not: see docs/durability.md.
+# What is read back once it is written.
 _READ_BACK = tuple(
-    f"{name}{TEMPORARY_SUFFIX}" for name in ("manifest.json", ".ckpt", ".seg", ".arc", "marks.json")
+    f"{name}{TEMPORARY_SUFFIX}"
+    for name in ("manifest.json", ".ckpt", ".seg", ".arc", "marks.json", "schema.json", "store.json")
 )
 _NOT_OURS = str(PATHS.entities)  # in earnest SQLite's: its errors are tested where it is
 
@@ -131,8 +132,8 @@ def _read_in_same_boot(bench: Bench) -> None:
 def _wrong_inside(bench: Bench) -> str | None:
     """Look at an open store for what no call would have let through had it checked its own work."""
     db = bench.db
-    if db.recovery.damaged_checkpoints:
-        return f"a checkpoint that was called good is not: {db.recovery.damaged_checkpoints}"
+    if bench.damaged:
+        return f"a checkpoint that was called good is not: {bench.damaged}"
     identity = db._disk.identity
     start = history_start(bench.disk, identity)
     position = start - 1

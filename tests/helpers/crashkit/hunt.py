@@ -44,8 +44,15 @@ def _broken(kind: str, *, keeps_cache: bool = False) -> Callable[[str], Iterator
 
 def _tamper(name: str) -> Iterator[Step]:
     for case in tamper.cases(name, WORKLOADS[name]):
-        for damage in tamper.damages(case.image, case.older, case.fork, stride=11):
+        for damage in tamper.damages(case, stride=11):
             yield tamper.wrong(damage, case), 1
+
+
+def _alone(name: str) -> Iterator[Step]:
+    bench = WORKLOADS[name]()
+    bench.close()
+    for problem in tamper.standing_alone(bench.disk.image()):
+        yield problem, 1
 
 
 def _unreadable(name: str) -> Iterator[Step]:
@@ -56,6 +63,7 @@ def _unreadable(name: str) -> Iterator[Step]:
 
 
 HARNESSES: dict[str, Callable[[str], Iterator[Step]]] = {
+    "alone": _alone,
     "crash": _crash,
     "eio": _broken("eio"),
     "eio-cached": _broken("eio", keeps_cache=True),

@@ -411,13 +411,6 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     # ------------------------------------------------------------ what is read is checked
     Mutant(
-        "reading: a segment comes from the cache, not the device",
-        "tidal.wal.segments",
-        "        if from_device:\n            file.drop_cache()",
-        "        pass",
-        "eio:singles@45 eio:unsynced@45",
-    ),
-    Mutant(
         "reading: a read error is taken for the end of the file",
         "tidal.wal.segments",
         "        return memoryview(file.read_at(0, size))",
@@ -461,6 +454,13 @@ MUTANTS: tuple[Mutant, ...] = (
         "            if path is None:\n"
         "                raise MissingSegment(listed.base_seq, listed.last_seq, self._directory)",
         "            if path is None:\n                return",
+        "tamper:in_doubt",
+    ),
+    Mutant(
+        "segment: it is not held against the manifest",
+        "tidal.wal.scan",
+        "            if info.listing != listed:",
+        "            if False:",
         "tamper:in_doubt",
     ),
     Mutant(
@@ -603,14 +603,14 @@ MUTANTS: tuple[Mutant, ...] = (
         "tidal.format.archive",
         "    if len(stored) != entry.stored_bytes or blake3(stored).digest() != entry.hash:",
         "    if len(stored) != entry.stored_bytes:",
-        "tamper:archived",
+        "alone:archived",
     ),
     Mutant(
         "archive: its header's hash is not checked",
         "tidal.format.archive",
         "    if own != _header_hash(data[: ARCHIVE_HEADER.size - _HASH_BYTES]):",
         "    if not own:",
-        "tamper:archived",
+        "alone:archived",
     ),
     Mutant(
         "archive: the file is not held against the manifest",

@@ -6,17 +6,21 @@ Opening must refuse with an error of tidal's, or show everything. It must never 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 from crashkit.bench import PATHS, Bench, abandon, open_on
 from crashkit.oracle import history_start
 from crashkit.patching import no_nonsense
+from tidal.archive import ArchiveFile, verify_archive
 from tidal.errors import TidalError
+from tidal.format.manifest import MANIFEST_NAME
 from tidal.format.segment import parse_segment_name
 from tidal.history import read_history
 from tidal.testing.disk import SECTOR_BYTES, Image, MemoryDisk
 
 _NOT_OURS = (str(PATHS.entities), str(PATHS.lock))  # SQLite's in earnest, and a file that is empty
+_MANIFEST = str(PATHS.wal / MANIFEST_NAME)
 
 
 class Tampered(NamedTuple):
@@ -26,12 +30,9 @@ class Tampered(NamedTuple):
     image: Image
 
 
-def damages(image: Image, older: Image, fork: Image, stride: int = 1) -> Iterator[Tampered]:
-    """Yield the image with one damage each.
-
-    ``older`` is what the disk had before, ``fork`` the disk of the same store to which something else
-    happened. ``stride``: a bit is flipped in every so manieth byte.
-    """
+def damages(case: Case, stride: int = 1) -> Iterator[Tampered]:
+    """Yield the case's image with one damage each. ``stride``: a bit is flipped in every so manieth byte."""
+    image, older, fork = case.image, case.older, case.fork
     files = {path: data for path, data in image.files.items() if path not in _NOT_OURS and data}
 
     def changed(what: str, changes: Mapping[str, bytes | None]) -> Tampered:
@@ -54,12 +55,21 @@ def damages(image: Image, older: Image, fork: Image, stride: int = 1) -> Iterato
         if older.files.get(path, data) != data:
             yield changed(f"{path} put back as it was", {path: older.files[path]})
         other = fork.files.get(path, data)
+        if path.endswith(".arc") and other != data:
+            yield changed(f"{path} of another history", {path: other})
         if path.endswith(".seg") and other != data:
             yield changed(f"{path} of another history", {path: other})
             for start, end in _between(_frames(path, data), len(data)):
                 mixed = data[:start] + other[start:end] + data[end:]
                 if len(mixed) == len(data) and mixed not in (data, other):
                     yield changed(f"bytes {start} to {end} of {path} of another history", {path: mixed})
+    if not case.cut_off:  # else it is an end like any other
+        late = {path: case.late_fork.files[path] for path in segments if path not in older.files}
+        yield changed("the segments since the last opening of another history", late)
+    for path in segments[:-1]:
+        if path not in older.files:  # a crash may leave a manifest that does not list it yet
+            changes = {_MANIFEST: older.files[_MANIFEST], path: None}
+            yield changed(f"{path} removed, with a manifest from before it", changes)
     for path, data in files.items():
         for at in range(0, len(data), stride):
             flipped = data[:at] + bytes([data[at] ^ 1 << at % 8]) + data[at + 1 :]
@@ -92,14 +102,23 @@ def _frames(path: str, data: bytes) -> list[int]:
 
 
 class Case(NamedTuple):
-    """A store to be damaged, and what it must show unless it refuses."""
+    """A store to be damaged, and what it must show unless it refuses.
+
+    ``older`` is what the disk had before, ``fork`` the disk of the same store to which something else
+    happened from its first event on, ``late_fork`` from the last opening on.
+    """
 
     name: str
     bench: Bench
     image: Image
     older: Image
     fork: Image
+    late_fork: Image
     at_least: int
+
+    @property
+    def cut_off(self) -> bool:
+        return self.name.endswith("cut off")
 
     def must_show(self, tampered: Tampered) -> int:
         """How many events an open that does not refuse must show.
@@ -107,7 +126,7 @@ class Case(NamedTuple):
         Of a store that was cut off nothing on the disk tells how far its last segment went: only a batch
         behind the damage does. So more than one wrong bit in it may pass for an end that a crash left.
         """
-        if not self.name.endswith("cut off"):
+        if not self.cut_off:
             return self.at_least
         active = max(path for path in self.image.files if path.endswith(".seg"))
         if tampered.image.files.get(active) == self.image.files[active] or tampered.what.startswith("bit "):
@@ -120,14 +139,18 @@ def cases(name: str, workload: Callable[..., Bench]) -> Iterator[Case]:
     for ending in ("cut off", "released", "closed"):
         bench, older = _ended(workload(), ending)
         fork, _ = _ended(workload(story=1), ending)
+        late_fork, _ = _ended(workload(), ending, story=1)
         # What was appended last is proven durable by nothing behind it: damage there looks like a torn end.
         at_least = bench.sent.ends[-2] if ending == "cut off" else len(bench.sent.events)
-        yield Case(f"{name}, {ending}", bench, bench.disk.image(), older, fork.disk.image(), at_least)
+        forks = fork.disk.image(), late_fork.disk.image()
+        yield Case(f"{name}, {ending}", bench, bench.disk.image(), older, *forks, at_least)
 
 
-def _ended(bench: Bench, ending: str) -> tuple[Bench, Image]:
+def _ended(bench: Bench, ending: str, story: int | None = None) -> tuple[Bench, Image]:
     bench.kill()
     bench.open()
+    if story is not None:
+        bench.story = story
     older = bench.disk.image()
     bench.signal()
     bench.ingest(70)
@@ -170,6 +193,33 @@ def wrong(tampered: Tampered, case: Case) -> str | None:
         return f"{tampered.what}: {type(error).__name__}: {error}"
     finally:
         abandon(db, disk)
+
+
+def standing_alone(image: Image) -> Iterator[str | None]:
+    """Turn round each bit of each archive file; yield what the file, without its manifest, does not tell."""
+    for path, data in image.files.items():
+        if not path.endswith(".arc"):
+            continue
+        want = _events_alone(MemoryDisk(image), path)
+        for at in range(len(data)):
+            flipped = data[:at] + bytes([data[at] ^ 1 << at % 8]) + data[at + 1 :]
+            disk = MemoryDisk(Image({path: flipped}, image.folders))
+            what = f"bit {at % 8} of byte {at} of {path} flipped"
+            try:
+                verify_archive(disk, Path(path))
+            except TidalError:
+                pass
+            else:
+                yield f"{what}: it is called good"
+            try:
+                yield None if _events_alone(disk, path) == want else f"{what}: it is read as other events"
+            except TidalError:
+                yield None
+
+
+def _events_alone(disk: MemoryDisk, path: str) -> list[list[int]]:
+    with ArchiveFile(disk, Path(path)) as opened:
+        return [[*batch.entity_id.tolist(), *batch.weight.tolist()] for _, batch in opened.events()]
 
 
 def _wrong_history(case: Case, last: int, disk: MemoryDisk, db: object) -> str | None:
