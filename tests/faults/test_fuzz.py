@@ -9,7 +9,8 @@ import random
 from pathlib import Path
 
 import pytest
-from bytekit.fuzzing import ALL, MARGIN_BYTES, Hang, fuzz
+from bytekit.fuzzing import ALL, MARGIN_BYTES, fuzz
+from bytekit.guards import Hang
 from bytekit.targets import Input, rich_batch
 
 import tidal
@@ -47,7 +48,7 @@ def test_valid_batches_come_back_whole() -> None:
 def test_the_runner_sees_errors_that_are_not_named_values_that_cannot_be_memory_and_hangs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("bytekit.fuzzing.HANG_SECONDS", 0.01)
+    monkeypatch.setattr("bytekit.guards.HANG_SECONDS", 0.01)
 
     def broken(decode: object, **changes: object) -> str:
         (problem,) = fuzz("broken", base._replace(decode=decode, **changes), "x", 1, measured=True).problems

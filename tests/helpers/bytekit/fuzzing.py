@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import random
-import signal
 import tracemalloc
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from types import FrameType
 from typing import Final
 
 from bytekit.arrow_target import ARROW
+from bytekit.guards import hang_guard
 from bytekit.targets import TARGETS, Input, Target
 
 ALL: Final = {**TARGETS, "arrow": ARROW}
 MARGIN_BYTES: Final = 1 << 20  # beside what a target's cap names
-HANG_SECONDS: Final = 10.0  # far beyond what any input takes, also on a busy machine
 
 
 @dataclass
@@ -33,11 +31,11 @@ class Outcome:
 def fuzz(name: str, target: Target, seed: str, inputs: int, *, measured: bool = False) -> Outcome:
     """Give a target this many inputs; ``measured`` with every allocation counted, which takes far longer."""
     outcome = Outcome()
-    with _measuring() if measured else contextlib.nullcontext(), _no_hang():
+    with _measuring() if measured else contextlib.nullcontext():
         for number in range(inputs):
             given = target.make(random.Random(f"{seed}/{number}"))
-            signal.setitimer(signal.ITIMER_REAL, HANG_SECONDS)
-            problem = _try(target, given, outcome, measured)
+            with hang_guard():
+                problem = _try(target, given, outcome, measured)
             if problem is not None:
                 outcome.problems.append(f"{name}, seed {seed}/{number}: {problem}")
     outcome.inputs = inputs
@@ -75,20 +73,3 @@ def _measuring() -> Iterator[None]:
         yield
     finally:
         tracemalloc.stop()
-
-
-class Hang(BaseException):
-    """An input took longer than any may."""
-
-
-@contextlib.contextmanager
-def _no_hang() -> Iterator[None]:
-    def stop(_: int, __: FrameType | None) -> None:
-        raise Hang(f"longer than {HANG_SECONDS} s")
-
-    before = signal.signal(signal.SIGALRM, stop)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)

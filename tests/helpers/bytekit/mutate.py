@@ -8,12 +8,12 @@ import struct
 from collections.abc import Sequence
 from typing import Any, Final
 
-_INTERESTING: Final = sorted(
+INTERESTING: Final = sorted(
     {0, 1, 2, 3, 7, 8, 9, 15, 16, 17, 63, 64, 65, 127, 128, 129, 255, 256, 257, 65535, 65536, 65537}
     | {(1 << bits) + offset for bits in (23, 24, 25, 26, 31, 32, 59, 61, 62, 63) for offset in (-1, 0, 1)}
     | {(1 << 64) - 1, (1 << 64) - 2}
 )
-_JSON: Final[tuple[Any, ...]] = (
+JSON_VALUES: Final[tuple[Any, ...]] = (
     None, True, False, 0, 1, -1, 2, 255, 256, 1 << 31, 1 << 53, (1 << 63) - 1, 1 << 63, (1 << 64) - 1,
     1 << 64, 10**400, 0.5, 1.0, -0.0, 1e308, math.inf, math.nan,
     "", "0", "view", "a" * 65, "x" * 5000, "\x00", "\ud800",
@@ -26,7 +26,7 @@ def integer(rng: random.Random, bits: int, old: int) -> int:
     top = (1 << bits) - 1
     choice = rng.randrange(5)
     if choice <= 1:
-        return rng.choice(_INTERESTING) & top
+        return rng.choice(INTERESTING) & top
     if choice == 2:
         return (old + rng.choice((-1, 1, -2, 2, 8, -8, 64))) & top
     if choice == 3:
@@ -81,7 +81,7 @@ def some_bytes(rng: random.Random, old: bytes, *, keep_length: bool = False) -> 
         elif choice == 1:
             data[at] = rng.choice((0, 1, 0x7F, 0x80, 0xFF))
         elif choice == 2:
-            number = (rng.choice(_INTERESTING) & (1 << 64) - 1).to_bytes(8, "little")
+            number = (rng.choice(INTERESTING) & (1 << 64) - 1).to_bytes(8, "little")
             end = min(len(data), at + size)
             data[at:end] = number.ljust(size, b"\0")[: end - at]
         elif choice == 3:
@@ -113,7 +113,7 @@ def json_value(rng: random.Random, value: Any) -> Any:
     if isinstance(value, str) and value and rng.random() < 0.5:
         at = rng.randrange(len(value))
         return value[:at] + rng.choice(("", "0", "z", "A", "\x00", "é", value)) + value[at + 1 :]
-    return rng.choice(_JSON)
+    return rng.choice(JSON_VALUES)
 
 
 def _json_object(rng: random.Random, value: dict[str, Any]) -> dict[str, Any]:

@@ -42,7 +42,7 @@ from tidal.format.archive_manifest import (
 from tidal.format.document import encode_document
 from tidal.format.manifest import ListedSegment, Manifest, decode_manifest, encode_manifest
 from tidal.schema import EventBatch, IdColumn, NewKey, SchemaBuilder, schema_from_json, schema_to_json
-from tidal.schema.events import TIME_MAX_NS, TIME_MIN_NS
+from tidal.schema.events import NOTE_BYTES_MAX, NOTE_TYPE_ID, TIME_MAX_NS, TIME_MIN_NS
 from tidal.store import StorePaths, load_store
 
 FOLDER: Final = Path("/f")
@@ -114,9 +114,14 @@ def rich_batch(rng: random.Random, count: int | None = None) -> EventBatch:
     keys = tuple(
         NewKey("item", rng.getrandbits(64), "k" * rng.choice((0, 1, 5, 70))) for _ in range(rng.randrange(4))
     )
+    types = numbers.integers(0, 3, count).astype(np.uint8)
+    notes: tuple[bytes, ...] = ()
+    if rng.random() < 0.3:
+        types[numbers.random(count) < 0.5] = NOTE_TYPE_ID
+        notes = tuple(rng.choice((b"", b"{}", b"n" * 70)) for _ in range(int((types == NOTE_TYPE_ID).sum())))
     return EventBatch(
-        words(), numbers.integers(0, 3, count).astype(np.uint8), weight.astype(np.float32), time,
-        ids(), ids(), ids(), keys if rng.random() < 0.4 else (),
+        words(), types, weight.astype(np.float32), time,
+        ids(), ids(), ids(), keys if rng.random() < 0.4 else (), notes,
     )  # fmt: skip
 
 
@@ -200,10 +205,13 @@ def _decode_payload(given: Input) -> EventBatch:
 
 
 def _payload_cap(given: Input) -> int:
-    """A hundred bytes an event, the keys that they may name, and what the codec keeps beside its input."""
+    """A hundred bytes an event, the keys that they may name, their notes, and what the codec keeps beside its
+    input.
+    """
     keys = min(given.count * payload.KEYS_PER_EVENT_MAX, payload.KEYS_BYTES_MAX // payload.KEY.size)
     texts = min(keys * (payload.KEY_BYTES_MAX + payload.KEY.size), payload.KEYS_BYTES_MAX)
-    return 100 * given.count + 250 * keys + 3 * texts + 4 * len(given.data)
+    notes = min(given.count * (payload.NOTE.size + NOTE_BYTES_MAX), payload.NOTES_BYTES_MAX)
+    return 100 * given.count + 250 * keys + 3 * (texts + notes) + 4 * len(given.data)
 
 
 def _payload_check(given: Input, batch: EventBatch) -> bool:

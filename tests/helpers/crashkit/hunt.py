@@ -50,8 +50,9 @@ def _tamper(name: str) -> Iterator[Step]:
 
 def _alone(name: str) -> Iterator[Step]:
     bench = WORKLOADS[name]()
+    identity = bench.db._disk.identity
     bench.close()
-    for problem in tamper.standing_alone(bench.disk.image()):
+    for problem in tamper.standing_alone(bench.disk.image(), identity):
         yield problem, 1
 
 

@@ -15,9 +15,10 @@ from crashkit.patching import no_nonsense
 from tidal.archive import ArchiveFile, verify_archive
 from tidal.errors import TidalError
 from tidal.format.manifest import MANIFEST_NAME
-from tidal.format.segment import parse_segment_name
+from tidal.format.segment import LogIdentity, parse_segment_name
 from tidal.history import read_history
 from tidal.testing.disk import SECTOR_BYTES, Image, MemoryDisk
+from tidal.wal import read_manifest
 
 _NOT_OURS = (str(PATHS.entities), str(PATHS.lock))  # SQLite's in earnest, and a file that is empty
 _MANIFEST = str(PATHS.wal / MANIFEST_NAME)
@@ -195,24 +196,29 @@ def wrong(tampered: Tampered, case: Case) -> str | None:
         abandon(db, disk)
 
 
-def standing_alone(image: Image) -> Iterator[str | None]:
-    """Turn round each bit of each archive file; yield what the file, without its manifest, does not tell."""
+def standing_alone(image: Image, identity: LogIdentity) -> Iterator[str | None]:
+    """Turn round each bit of the log's manifest and of each archive file; yield what the file by itself, with
+    nothing else to compare it with, does not tell.
+    """
     for path, data in image.files.items():
-        if not path.endswith(".arc"):
+        if not path.endswith(".arc") and path != _MANIFEST:
             continue
-        want = _events_alone(MemoryDisk(image), path)
+        want = [] if path == _MANIFEST else _events_alone(MemoryDisk(image), path)
         for at in range(len(data)):
             flipped = data[:at] + bytes([data[at] ^ 1 << at % 8]) + data[at + 1 :]
             disk = MemoryDisk(Image({path: flipped}, image.folders))
             what = f"bit {at % 8} of byte {at} of {path} flipped"
             try:
-                verify_archive(disk, Path(path))
+                if path == _MANIFEST:
+                    read_manifest(disk, PATHS.wal, identity)
+                else:
+                    verify_archive(disk, Path(path))
             except TidalError:
-                pass
+                yield None
             else:
                 yield f"{what}: it is called good"
             try:
-                yield None if _events_alone(disk, path) == want else f"{what}: it is read as other events"
+                yield None if not want or _events_alone(disk, path) == want else f"{what}: other events"
             except TidalError:
                 yield None
 
