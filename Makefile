@@ -10,8 +10,9 @@ SOURCES := $(wildcard _ext/*.pyx tidal/_ext/*.pxd tidal/_ext/*.h) setup.py pypro
 demo: $(VENV)/built
 	$(BIN)/tidal demo
 
+# As many processes as there are cores; a single test is `.venv/bin/python -m pytest tests/...`.
 test: $(VENV)/tested
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
 
 # What needs root, loop devices and tmpfs: power cuts, failing syncs, full disks. Skips with a reason elsewhere.
 test-faults: $(VENV)/tested

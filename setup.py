@@ -1,10 +1,13 @@
-"""Compiled modules. Everything else is declared in pyproject.toml."""
+"""Compiled modules, and the commit they are built from. Everything else is declared in pyproject.toml."""
 
 import os
+import subprocess
 from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.build_py import build_py
+from setuptools.command.sdist import sdist
 
 DEBUG = bool(os.environ.get("TIDAL_DEBUG"))
 
@@ -29,7 +32,38 @@ def contract_changed() -> bool:
     return bool(times) and max(p.stat().st_mtime for p in CONTRACTS) > min(times)
 
 
+def commit() -> str | None:
+    """Return the abbreviated commit of this checkout; None where it is none, an unpacked sdist say."""
+    if not Path(".git").exists():  # a folder above may be somebody else's repository
+        return None
+    describe = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    try:
+        return subprocess.run(describe, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def note_commit(folder: str) -> None:
+    """Write the commit beside tidal/build.py, which reads it. An sdist has it already."""
+    if (found := commit()) is not None:
+        Path(folder, "tidal", "build.txt").write_text(found + "\n")
+
+
+class BuildPy(build_py):
+    def run(self) -> None:
+        super().run()
+        if not self.editable_mode:  # what is used in place is whatever lies there
+            note_commit(self.build_lib)
+
+
+class Sdist(sdist):
+    def make_release_tree(self, base_dir: str, files: list[str]) -> None:
+        super().make_release_tree(base_dir, files)
+        note_commit(base_dir)
+
+
 setup(
+    cmdclass={"build_py": BuildPy, "sdist": Sdist},
     ext_modules=cythonize(
         [
             Extension(

@@ -4,9 +4,9 @@ Numbers are not copied: the consumer reads the memory of the NumPy arrays, which
 what it got. It may do that on any thread, in any order, and column by column: a column may be moved out of
 its table. So each C struct owns what it points to by itself, through ``private_data``:
 
-    stream            a reference to an Export: the columns, and whether they were sent
-    table             the block that its children lie in (the structs, not what they own)
-    column            a reference to a Column: its name, type and buffers
+    stream            a reference to an Export: the type, and the batches that are still to be made
+    table, column     a block of its own: a reference to a Column (name, type, buffers), then the structs of
+                      its children
 """
 
 import numpy as np
@@ -22,7 +22,7 @@ from cpython.pycapsule cimport (
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 from libc.errno cimport EINVAL, ENOMEM
-from libc.stdint cimport int64_t
+from libc.stdint cimport INT32_MAX, int64_t
 from libc.string cimport memcpy, memset
 
 from tidal._ext.arrow cimport ArrowArray, ArrowArrayStream, ArrowSchema
@@ -44,10 +44,16 @@ cdef bytes BITS = b"b"
 cdef bytes TEXT = b"U"  # with 64-bit offsets
 cdef bytes TIME = b"tsn:UTC"
 
-cdef PyArray OFFSETS = PyArray("q")  # the kind of array that text offsets are
+cdef bytes STRUCT = b"+s"
+cdef bytes LIST = b"+l"  # with 32-bit offsets
 
-cdef const void *NO_VALIDITY[1]  # the one buffer of a table, whose rows are all there
-NO_VALIDITY[0] = NULL
+cdef dict TYPES = {
+    "uint64": b"L", "int64": b"l", "float32": b"f", "float64": b"g", "bool": BITS, "string": TEXT,
+    "json": TEXT, "timestamp": TIME, "messages": LIST,
+}
+
+cdef PyArray OFFSETS = PyArray("q")  # the kinds of array that offsets of texts and of lists are
+cdef PyArray SHORT_OFFSETS = PyArray("i")
 
 
 def export_stream(columns, times=()):
@@ -59,10 +65,39 @@ def export_stream(columns, times=()):
 
     Raises TypeError for another dtype or object, ValueError for columns of different lengths.
     """
+    cdef tuple filled = tuple([_column(name, values, name in times) for name, values in columns.items()])
+    cdef Column table = _table(filled, _row_count(filled))
+    return _stream(table, iter([table]))
+
+
+def export_schema(columns, times=()):
+    """Return a capsule "arrow_schema": the names and types that export_stream() gives the columns."""
+    fields = tuple([_field(name, values.dtype, name in times) for name, values in columns.items()])
+    return _schema(_table(fields, 0))
+
+
+def export_batches(fields, batches):
+    """Return a capsule "arrow_array_stream": batches of one type, each made when it is asked for.
+
+    ``fields`` are pairs of a name and a type: "uint64", "int64", "float32", "float64", "bool", "timestamp"
+    (int64), "string", "json" or "messages". ``batches`` yields pairs of columns and their number of rows. A
+    column is, by its type, (array of just that type, array of bool or None: which rows have a value); for a
+    string or json a list of str and None, or (uint8 places, names); for messages a list of lists of pairs of
+    str (role, content), and None. What ``batches`` raises is the error of the consumer, with its text.
+    """
+    cdef tuple types = tuple([_typed_field(name, type) for name, type in fields])
+    return _stream(_table(types, 0), (_batch(types, columns, count) for columns, count in batches))
+
+
+def export_batches_schema(fields):
+    """Return a capsule "arrow_schema": the type of what export_batches() sends."""
+    return _schema(_table(tuple([_typed_field(name, type) for name, type in fields]), 0))
+
+
+cdef object _stream(Column type, object batches):
     cdef Export export = Export.__new__(Export)
     cdef ArrowArrayStream *stream
-    export.columns = tuple([_column(name, values, name in times) for name, values in columns.items()])
-    export.row_count = _row_count(export.columns)
+    export.type, export.batches = type, batches
     stream = <ArrowArrayStream *>PyMem_RawCalloc(1, sizeof(ArrowArrayStream))
     capsule = _capsule(stream, "arrow_array_stream", destroy_stream)
     stream.get_schema = get_schema
@@ -73,12 +108,10 @@ def export_stream(columns, times=()):
     return capsule
 
 
-def export_schema(columns, times=()):
-    """Return a capsule "arrow_schema": the names and types that export_stream() gives the columns."""
-    cdef tuple fields = tuple([_field(name, values.dtype, name in times) for name, values in columns.items()])
+cdef object _schema(Column type):
     cdef ArrowSchema *schema = <ArrowSchema *>PyMem_RawCalloc(1, sizeof(ArrowSchema))
     capsule = _capsule(schema, "arrow_schema", destroy_schema)
-    fill_schema(fields, schema)
+    fill_schema(type, schema)
     return capsule
 
 
@@ -91,6 +124,8 @@ cdef class Column:
 
     cdef bytes name
     cdef bytes format
+    cdef int64_t flags
+    cdef tuple children
     cdef int64_t row_count
     cdef int64_t null_count
     cdef int buffer_count
@@ -113,32 +148,54 @@ cdef class Column:
 
 @cython.final
 cdef class Export:
-    """What a stream sends: one batch."""
+    """What a stream sends: its type, and an iterator of filled columns of it."""
 
-    cdef tuple columns
-    cdef int64_t row_count
-    cdef bint is_sent
+    cdef Column type
+    cdef object batches
+    cdef bytes message  # of the last error
+
+
+cdef Column _named(str name, bytes format):
+    """Return a column without rows."""
+    cdef Column column = Column.__new__(Column)
+    column.name, column.format, column.flags, column.children = name.encode(), format, NULLABLE, ()
+    if b"\0" in column.name:
+        raise ValueError(f"column {name!r}: Arrow names cannot hold a zero byte; rename it")
+    return column
 
 
 cdef Column _field(str name, object dtype, bint is_time):
-    """Return a column without rows."""
-    cdef Column column = Column.__new__(Column)
-    column.name = name.encode()
-    if b"\0" in column.name:
-        raise ValueError(f"column {name!r}: Arrow names cannot hold a zero byte; rename it")
     kind = dtype.str[1:]
     if is_time:
         if kind != "i8":
             raise TypeError(f"column {name!r}: times are int64 ns, not {dtype}")
-        column.format = TIME
-    elif dtype.kind in "OU":
-        column.format = TEXT
-    elif kind == "b1":
-        column.format = BITS
-    elif kind in NUMBERS:
-        column.format = NUMBERS[kind]
-    else:
-        raise TypeError(f"column {name!r}: {dtype} is not exported; make it a number, bool or str")
+        return _named(name, TIME)
+    if dtype.kind in "OU":
+        return _named(name, TEXT)
+    if kind == "b1":
+        return _named(name, BITS)
+    if kind in NUMBERS:
+        return _named(name, NUMBERS[kind])
+    raise TypeError(f"column {name!r}: {dtype} is not exported; make it a number, bool or str")
+
+
+cdef Column _typed_field(str name, str type):
+    cdef Column column = _named(name, TYPES[type])
+    if type == "messages":
+        column.children = (_nested("item", (_named("role", TEXT), _named("content", TEXT))),)
+    return column
+
+
+cdef Column _nested(str name, tuple children):
+    cdef Column column = _named(name, STRUCT)
+    column.children = children
+    column._hold((None,))
+    return column
+
+
+cdef Column _table(tuple children, int64_t row_count):
+    cdef Column column = _nested("", children)
+    column.flags, column.row_count = 0, row_count
     return column
 
 
@@ -155,6 +212,82 @@ cdef Column _column(str name, object values, bint is_time):
     else:
         column._hold((None, np.require(values, values.dtype.newbyteorder("="), ("C", "A"))))
     return column
+
+
+cdef Column _batch(tuple types, columns, int64_t count):
+    """Return a filled table."""
+    cdef Column column
+    cdef list filled = []
+    for type, values in zip(types, columns, strict=True):
+        column = _filled(type, values)
+        if column.row_count != count:
+            name = column.name.decode()
+            raise ValueError(f"column {name!r}: {column.row_count} rows where {count} are due")
+        filled.append(column)
+    return _table(tuple(filled), count)
+
+
+cdef Column _filled(Column type, values):
+    """Return a column of this type with rows."""
+    cdef str name = type.name.decode()
+    cdef Column column = _named(name, type.format)
+    if type.format == LIST:
+        _fill_messages(column, values)
+    elif type.format == TEXT:
+        column.row_count = len(values[0] if isinstance(values, tuple) else values)
+        column.null_count, *buffers = (
+            _expand(values[0], values[1]) if isinstance(values, tuple) else _encode(name, values)
+        )
+        column._hold(buffers)
+    else:
+        numbers, valid = values
+        column.row_count = len(numbers)
+        if valid is not None and len(valid) != column.row_count:
+            raise ValueError(f"column {name!r}: {len(valid)} validities for {column.row_count} values")
+        column.null_count = 0 if valid is None else len(valid) - np.count_nonzero(valid)
+        validity = None if valid is None else np.packbits(valid, bitorder="little")
+        if type.format == BITS:
+            numbers = np.packbits(numbers, bitorder="little")
+        column._hold((validity, numbers))
+    return column
+
+
+cdef int _fill_messages(Column column, list rows) except -1:
+    cdef str name = column.name.decode()
+    cdef Py_ssize_t row, total = 0
+    cdef PyArray offsets = clone(SHORT_OFFSETS, len(rows) + 1, zero=True)
+    cdef list messages = [], missing = []
+    cdef Column item
+    for row in range(len(rows)):
+        if rows[row] is None:
+            missing.append(row)
+        else:
+            messages += rows[row]
+        total = len(messages)
+        if total > INT32_MAX:
+            raise ValueError(f"column {name!r}: more than {INT32_MAX} messages in one batch")
+        offsets.data.as_ints[row + 1] = <int>total
+    valid = np.ones(len(rows), "?")
+    valid[missing] = False
+    column.row_count, column.null_count = len(rows), len(missing)
+    column._hold((np.packbits(valid, bitorder="little") if missing else None, offsets))
+    texts = []
+    for part, place in (("role", 0), ("content", 1)):
+        text = _named(part, TEXT)
+        texts.append(_filled(text, [message[place] for message in messages]))
+    item = _nested("item", tuple(texts))
+    item.row_count = total
+    column.children = (item,)
+    return 0
+
+
+cdef tuple _expand(codes, names):
+    """Return the buffers of a text column whose row i is ``names[codes[i]]``."""
+    encoded = [name.encode() for name in names]
+    lengths = np.array([len(name) for name in encoded] or [0], np.int64)
+    offsets = np.zeros(len(codes) + 1, np.int64)
+    np.cumsum(lengths[codes], out=offsets[1:])
+    return 0, None, offsets, b"".join([encoded[code] for code in codes.tolist()])
 
 
 cdef tuple _encode(str name, list texts):
@@ -232,16 +365,12 @@ cdef object _capsule(void *block, const char *name, PyCapsule_Destructor destroy
 
 
 # The destructors and callbacks below are called by C, which has no exceptions: nothing in them may raise, and
-# what the functions they call raise becomes an errno (status_of).
+# what the functions they call raise becomes an errno (failed).
 
 
 cdef void *pointer_of(object capsule) noexcept:
     """The struct of a capsule, by the name that it has now: a consumer may have given it another."""
     return PyCapsule_GetPointer(capsule, PyCapsule_GetName(capsule))
-
-
-cdef int status_of(BaseException error) noexcept:
-    return ENOMEM if isinstance(error, MemoryError) else EINVAL
 
 
 cdef void destroy_stream(object capsule) noexcept:
@@ -265,32 +394,44 @@ cdef void destroy_schema(object capsule) noexcept:
 cdef int get_schema(ArrowArrayStream *stream, ArrowSchema *schema_out) noexcept nogil:
     with gil:
         try:
-            fill_schema((<Export>stream.private_data).columns, schema_out)
+            fill_schema((<Export>stream.private_data).type, schema_out)
         except BaseException as error:
-            return status_of(error)
+            return failed(<Export>stream.private_data, error)
         return 0
 
 
 cdef int get_next(ArrowArrayStream *stream, ArrowArray *array_out) noexcept nogil:
     with gil:
+        memset(array_out, 0, sizeof(ArrowArray))
         try:
             send(<Export>stream.private_data, array_out)
         except BaseException as error:
-            return status_of(error)
+            return failed(<Export>stream.private_data, error)
         return 0
 
 
 cdef int send(Export export, ArrowArray *array_out) except -1:
-    """Fill the batch the first time, then the empty struct that is the end."""
-    memset(array_out, 0, sizeof(ArrowArray))
-    if not export.is_sent:
-        fill_array(export, array_out)
-        export.is_sent = True
+    """Fill the next batch; none leaves the empty struct that is the end."""
+    batch = next(export.batches, None)
+    if batch is not None:
+        fill_array(<Column?>batch, array_out)
     return 0
 
 
+cdef int failed(Export export, BaseException error) noexcept:
+    """Keep what went wrong for get_last_error(), and return the errno of it."""
+    try:
+        text = str(error) or type(error).__name__
+        export.message = text.encode("utf-8", "replace").replace(b"\0", b"?")
+    except BaseException:
+        export.message = None
+    return ENOMEM if isinstance(error, MemoryError) else EINVAL
+
+
 cdef const char *get_last_error(ArrowArrayStream *stream) noexcept nogil:
-    return NULL  # the errno says it all: in practice there is none but ENOMEM
+    with gil:
+        message = (<Export>stream.private_data).message
+        return NULL if message is None else PyBytes_AS_STRING(message)
 
 
 cdef void release_stream(ArrowArrayStream *stream) noexcept nogil:
@@ -298,94 +439,83 @@ cdef void release_stream(ArrowArrayStream *stream) noexcept nogil:
     stream.release = NULL
 
 
-# ------------------------------------------------------------------------------------ schemas
+# ------------------------------------------------------------------------------------ schemas and arrays
 
 
-cdef int fill_schema(tuple fields, ArrowSchema *schema_out) except -1:
-    """Fill the type of a table; MemoryError leaves it empty."""
-    cdef Py_ssize_t i, count = len(fields)
-    cdef ArrowSchema **children = <ArrowSchema **>PyMem_RawCalloc(
-        count, sizeof(ArrowSchema *) + sizeof(ArrowSchema)
-    )
-    cdef ArrowSchema *child = <ArrowSchema *>(children + count)
-    cdef Column field
+cdef int fill_schema(Column type, ArrowSchema *schema_out) except -1:
+    """Fill a type; MemoryError leaves it empty."""
+    cdef Py_ssize_t i, count = len(type.children)
+    cdef ArrowSchema *child
+    cdef void **block
     memset(schema_out, 0, sizeof(ArrowSchema))
-    if children == NULL:
+    block = <void **>PyMem_RawCalloc(1, sizeof(void *) + count * (sizeof(void *) + sizeof(ArrowSchema)))
+    if block == NULL:
         raise MemoryError
+    block[0] = lend(type)
+    schema_out.format = PyBytes_AS_STRING(type.format)
+    schema_out.name = PyBytes_AS_STRING(type.name)
+    schema_out.flags = type.flags
+    schema_out.children = <ArrowSchema **>(block + 1)
+    schema_out.private_data = block
+    schema_out.release = release_schema
+    child = <ArrowSchema *>(schema_out.children + count)
     for i in range(count):
-        field = <Column>fields[i]
-        child.format = PyBytes_AS_STRING(field.format)
-        child.name = PyBytes_AS_STRING(field.name)
-        child.flags = NULLABLE
-        child.private_data = lend(field)
-        child.release = release_column_schema
-        children[i] = child
+        schema_out.children[i] = child
+        schema_out.n_children = i + 1
+        try:
+            fill_schema(<Column>type.children[i], child)
+        except BaseException:
+            schema_out.release(schema_out)
+            raise
         child += 1
-    schema_out.format = b"+s"
-    schema_out.name = b""
-    schema_out.n_children = count
-    schema_out.children = children
-    schema_out.private_data = children
-    schema_out.release = release_table_schema
     return 0
 
 
-cdef void release_column_schema(ArrowSchema *schema) noexcept nogil:
-    give_back(schema.private_data)
-    schema.release = NULL
-
-
-cdef void release_table_schema(ArrowSchema *schema) noexcept nogil:
+cdef void release_schema(ArrowSchema *schema) noexcept nogil:
     cdef int64_t i
     for i in range(schema.n_children):
         if schema.children[i].release != NULL:  # not moved out by the consumer
             schema.children[i].release(schema.children[i])
+    give_back((<void **>schema.private_data)[0])
     PyMem_RawFree(schema.private_data)
     schema.release = NULL
 
 
-# ------------------------------------------------------------------------------------ arrays
-
-
-cdef int fill_array(Export export, ArrowArray *array_out) except -1:
-    """Fill a zeroed table; MemoryError leaves it empty."""
-    cdef Py_ssize_t i, count = len(export.columns)
-    cdef ArrowArray **children = <ArrowArray **>PyMem_RawCalloc(
-        count, sizeof(ArrowArray *) + sizeof(ArrowArray)
+cdef int fill_array(Column column, ArrowArray *array_out) except -1:
+    """Fill a zeroed table or column; MemoryError leaves it empty."""
+    cdef Py_ssize_t i, count = len(column.children)
+    cdef ArrowArray *child
+    cdef void **block = <void **>PyMem_RawCalloc(
+        1, sizeof(void *) + count * (sizeof(void *) + sizeof(ArrowArray))
     )
-    cdef ArrowArray *child = <ArrowArray *>(children + count)
-    cdef Column column
-    if children == NULL:
+    if block == NULL:
         raise MemoryError
+    block[0] = lend(column)
+    array_out.length = column.row_count
+    array_out.null_count = column.null_count
+    array_out.n_buffers = column.buffer_count
+    array_out.buffers = column.buffers
+    array_out.children = <ArrowArray **>(block + 1)
+    array_out.private_data = block
+    array_out.release = release_array
+    child = <ArrowArray *>(array_out.children + count)
     for i in range(count):
-        column = <Column>export.columns[i]
-        child.length = column.row_count
-        child.null_count = column.null_count
-        child.n_buffers = column.buffer_count
-        child.buffers = column.buffers
-        child.private_data = lend(column)
-        child.release = release_column
-        children[i] = child
+        array_out.children[i] = child
+        array_out.n_children = i + 1
+        try:
+            fill_array(<Column>column.children[i], child)
+        except BaseException:
+            array_out.release(array_out)
+            raise
         child += 1
-    array_out.length = export.row_count
-    array_out.n_buffers = 1
-    array_out.buffers = NO_VALIDITY
-    array_out.n_children = count
-    array_out.children = children
-    array_out.private_data = children
-    array_out.release = release_table
     return 0
 
 
-cdef void release_column(ArrowArray *array) noexcept nogil:
-    give_back(array.private_data)
-    array.release = NULL
-
-
-cdef void release_table(ArrowArray *array) noexcept nogil:
+cdef void release_array(ArrowArray *array) noexcept nogil:
     cdef int64_t i
     for i in range(array.n_children):
         if array.children[i].release != NULL:
             array.children[i].release(array.children[i])
+    give_back((<void **>array.private_data)[0])
     PyMem_RawFree(array.private_data)
     array.release = NULL

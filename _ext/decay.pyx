@@ -14,7 +14,8 @@ from tidal._ext.index cimport (
     NOT_FOUND, home_of, index_ensure, index_find, index_guess, index_insert, mix, tag_of,
 )
 from tidal._ext.layout cimport (
-    HotRecord, Reader, add_term, add_terms, landmark_of, move_sum, prefetch, read_sum, reader_of,
+    HotRecord, Reader, acquire, add_term, add_terms, landmark_of, move_sum, prefetch, read_sum, reader_of,
+    unlock,
 )
 from tidal._ext.windows cimport (
     Shift, add_late, advance_clock, floor_divide, shift_of_all, shift_of_slot, shift_to, windows_reserve,
@@ -125,13 +126,34 @@ cdef inline void hash_ids(
 
 
 cdef int ingest_chunk(ShardState *state, Events events, int64_t count) noexcept nogil:
-    """Apply CHUNK events at most. 0, or -1 without memory. The lock is held by the caller.
+    """Apply CHUNK events at most. 0, or -1 without memory. The caller holds the lock, but not that of the
+    records: a score can be read while windows turn and the index grows.
 
     The clock goes to the newest of them first, so windows turn once a chunk, however many minutes of history
     are in it. Slots are given in the order of the events, so that equal logs give equal bytes however
     they are cut.
     """
-    cdef int64_t i, t, low, high, earliest = INT64_MAX, latest = INT64_MIN
+    cdef int64_t i, earliest = INT64_MAX, latest = INT64_MIN
+    cdef int failed
+    for i in range(count):
+        earliest = min(earliest, events.times[i])
+        latest = max(latest, events.times[i])
+    if (index_ensure(&state.index, <uint64_t>state.arena.count + count, &state.records)
+            or arena_ensure(&state.arena, <size_t>state.arena.count + count)
+            or advance_clock(&state.windows, state.arena.rows, state.arena.count, latest)
+            or windows_reserve(&state.windows, count, state.arena.count)):
+        return -1
+    acquire(&state.records)
+    failed = update_records(state, events, count, earliest, latest)
+    unlock(&state.records)
+    return failed
+
+
+cdef int update_records(
+    ShardState *state, Events events, int64_t count, int64_t earliest, int64_t latest
+) noexcept nogil:
+    """Add the events of a chunk to their records. 0, or -1 without memory for late ones."""
+    cdef int64_t i, t, low, high
     cdef uint32_t slot
     cdef HotRecord *row
     cdef double *terms0 = state.terms[0]
@@ -141,14 +163,6 @@ cdef int ingest_chunk(ShardState *state, Events events, int64_t count) noexcept 
     cdef uint32_t *running
     cdef size_t running_count
     cdef bint windowed = state.windows.fine_ns != 0, same_cell, failed = False
-    for i in range(count):
-        earliest = min(earliest, events.times[i])
-        latest = max(latest, events.times[i])
-    if (index_ensure(&state.index, <uint64_t>state.arena.count + count)
-            or arena_ensure(&state.arena, <size_t>state.arena.count + count)
-            or advance_clock(&state.windows, state.arena.rows, state.arena.count, latest)
-            or windows_reserve(&state.windows, count, state.arena.count)):
-        return -1
     running, running_count = state.windows.running, state.windows.running_count
     inc0, inc1, inc2 = state.windows.increments[0], state.windows.increments[1], state.windows.increments[2]
     same_cell = prepare_terms(state, events, count, earliest, latest, &low, &high)

@@ -3,7 +3,7 @@
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memset
 
-from tidal._ext.layout cimport commit, release, reserve
+from tidal._ext.layout cimport acquire, commit, release, reserve, unlock
 
 cdef enum:
     BITS_MIN = 10
@@ -26,9 +26,12 @@ cdef int index_open(Index *index) noexcept nogil:
     return 0 if index.cells != NULL else -1
 
 
-cdef int index_ensure(Index *index, uint64_t entries) noexcept nogil:
-    """Make room for this many entries at a load of 5/8 or less; 0, or -1 without memory and unchanged."""
-    cdef Index larger
+cdef int index_ensure(Index *index, uint64_t entries, Lock *readers) noexcept nogil:
+    """Make room for this many entries at a load of 5/8 or less; 0, or -1 without memory and unchanged.
+
+    Who looks something up meanwhile holds ``readers``, and waits no longer than the exchange takes.
+    """
+    cdef Index larger, smaller = index[0]
     cdef uint64_t i, cell
     cdef uint32_t bits = index.bits
     while (<uint64_t>5 << bits) < entries * 8:
@@ -47,8 +50,10 @@ cdef int index_ensure(Index *index, uint64_t entries) noexcept nogil:
         cell = index.cells[i]
         if cell != 0:
             index_insert(&larger, <uint32_t>(cell >> 32), <uint32_t>cell - 1)
-    index_close(index)
+    acquire(readers)
     index[0] = larger
+    unlock(readers)
+    index_close(&smaller)
     return 0
 
 

@@ -91,7 +91,7 @@ cdef class Shard:
         cdef double cutoff = -INFINITY  # a sum below it cannot be among the best: spares its division
         open_best(&best, k, self.state.arena.count)
         with nogil:
-            acquire(&self.state.lock)
+            acquire(&self.state.records)
             reader = open_reader(self.state, position, t)
             for slot in range(self.state.arena.count):
                 if rows[slot].sums[position] < cutoff and reader.low <= rows[slot].last_time < reader.high:
@@ -99,7 +99,7 @@ cdef class Shard:
                 offer(&best, rows[slot].entity_id, read_score(self.state, &rows[slot], position, t, &reader))
                 if best.size == best.room:
                     cutoff = sum_below(&best, &reader)
-            unlock(&self.state.lock)
+            unlock(&self.state.records)
         return close_best(&best)
 
     def top_counts(self, Py_ssize_t k, int window, int64_t t, bint roll=False):
@@ -217,10 +217,12 @@ cdef class Shard:
             return
         with nogil:
             acquire(&self.state.lock)
-            failed = (index_ensure(&self.state.index, <uint64_t>self.state.arena.count + count)
+            failed = (index_ensure(&self.state.index, <uint64_t>self.state.arena.count + count,
+                                   &self.state.records)
                       or arena_ensure(&self.state.arena, <size_t>self.state.arena.count + count)
                       or advance_clock(
                           &self.state.windows, self.state.arena.rows, self.state.arena.count, clock))
+            acquire(&self.state.records)
             if not failed:
                 for i in range(count):
                     slots[i] = find_or_insert(self.state, entity_ids[i], times[i])
@@ -231,6 +233,7 @@ cdef class Shard:
                         memcpy(row.sums, &sums[i, 0], sizeof(row.sums))
                     row.total += totals[i]
                     self.state.events += totals[i]
+            unlock(&self.state.records)
             for ring in range(RINGS):
                 failed = failed or add_columns(self.state, ring, &rings[ring], &slots[0])
             unlock(&self.state.lock)

@@ -11,7 +11,7 @@ from tidal._ext.decay cimport (
     open_reading, read_score, reading_of, score_of, turns,
 )
 from tidal._ext.index cimport NOT_FOUND, mix
-from tidal._ext.layout cimport HotRecord, Reader, acquire, prefetch, unlock
+from tidal._ext.layout cimport HotRecord, Lock, Reader, acquire, prefetch, try_acquire, unlock
 from tidal._ext.shard cimport Shard
 
 cdef enum:
@@ -57,6 +57,13 @@ cdef void deal_out(Deal *deal, Events events, int64_t count, uint32_t shard_coun
         deal.entity_ids[place] = events.entity_ids[i]
         deal.weights[place] = events.weights[i]
         deal.times[place] = events.times[i]
+
+
+cdef void acquire_politely(Lock *lock) noexcept:
+    """Take a lock, and wait for it without the interpreter's: another thread may need that one."""
+    if not try_acquire(lock):
+        with nogil:
+            acquire(lock)
 
 
 cdef int ingest_into(ShardState *state, Events events, int64_t count) noexcept nogil:
@@ -186,14 +193,14 @@ cdef class ShardSet:
 
     cdef double score_one(self, uint64_t entity_id, int position, int64_t t) noexcept:
         cdef ShardState *state = self.states[shard_index(entity_id, self.count)]
-        cdef HotRecord row
         cdef uint32_t slot
-        acquire(&state.lock)
+        cdef double score = 0.0
+        acquire_politely(&state.records)
         slot = find_slot(state, entity_id)
         if slot != NOT_FOUND:
-            row = state.arena.rows[slot]
-        unlock(&state.lock)
-        return score_of(state, &row, position, t) if slot != NOT_FOUND else 0.0
+            score = score_of(state, &state.arena.rows[slot], position, t)
+        unlock(&state.records)
+        return score
 
     def scores(self, const uint64_t[::1] entity_ids, int position, int64_t t):
         """Return the score of each id, float64[n]."""
@@ -237,7 +244,7 @@ cdef class ShardSet:
         t = self.not_before_clock(t)
         if roll and turns(state, t):
             self.shards[home].roll(t)
-        acquire(&state.lock)
+        acquire_politely(&state.lock)
         slot = find_slot(state, entity_id)
         if slot != NOT_FOUND:
             row = state.arena.rows[slot]
@@ -274,13 +281,13 @@ cdef class ShardSet:
             raise MemoryError("no memory to read windows at another time")
         return counts
 
-    # Always in the same order, so that no two callers wait for each other.
+    # Of the records; always in the same order, so that no two callers wait for each other.
     cdef void acquire_all(self) noexcept nogil:
         cdef uint32_t shard
         for shard in range(self.count):
-            acquire(&self.states[shard].lock)
+            acquire(&self.states[shard].records)
 
     cdef void unlock_all(self) noexcept nogil:
         cdef uint32_t shard
         for shard in range(self.count):
-            unlock(&self.states[shard].lock)
+            unlock(&self.states[shard].records)

@@ -40,7 +40,7 @@ GOALS: Final[dict[str, Callable[[Bench], Iterator[Row]]]] = {
     "P7": stores.reopen,
     "P8": pauses.under_load,
     "P9": threads.two,
-    "P10": export.later,
+    "P10": export.to_files,
     "P11": imports.beyond_numpy,
     "P12": growth.entities,
 }

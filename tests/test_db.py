@@ -285,7 +285,9 @@ def test_an_event_is_not_refused_because_no_checkpoint_can_be_made(
         patch.setattr(threading.Thread, "start", fail)
         assert db.signal("view", 1) == 1
     assert "can't start new thread" in caplog.text
+    assert "can't start new thread" in db.stats()["checkpoint_error"]
     assert db.checkpoint() == 1
+    assert db.stats()["checkpoint_error"] is None
     db.close()
 
 

@@ -33,7 +33,7 @@ from tidal.cli.ctl.main import build_parser as build_ctl_parser
 from tidal.cli.main import build_parser
 from tidal.durable import OsFileSystem
 from tidal.format.segment import STORE_ID_BYTES
-from tidal.schema.evolution import SCHEMA_FORMAT, TYPE_ID_MAX
+from tidal.schema.evolution import NEW_TYPE_ID_MAX, SCHEMA_FORMAT, TYPE_ID_MAX
 from tidal.schema.spec import HALF_LIVES_MAX, NAME_LENGTH_MAX, WINDOW_SECONDS
 from tidal.store import STORE_FORMAT, StorePaths, load_store
 
@@ -281,7 +281,7 @@ def test_the_schema_page_names_the_limits() -> None:
         f"| `format` | integer | {STORE_FORMAT}, the format of the store |",
         f"{STORE_ID_BYTES} random bytes",
         f"at most {NAME_LENGTH_MAX} characters",
-        f"0 to {TYPE_ID_MAX};",
+        f"0 to {TYPE_ID_MAX}; at most {NEW_TYPE_ID_MAX} for a new type",
         f"none to {HALF_LIVES_MAX}, in ns",
         ", ".join(f"`{window}`" for window in WINDOW_SECONDS),
     ):

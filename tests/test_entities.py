@@ -366,3 +366,48 @@ def test_metadata_brings_its_name_before_the_log_is_durable(engine: StorageEngin
     names.adopt([NewKey("item", entity_key_id("sku:7"), "sku:7")])  # an event's, which a power cut may take
     EntityStore(engine, "item", names).put("sku:7", {"title": "Flow"})
     assert KeyNames(engine).name("item", entity_key_id("sku:7")) == "sku:7"
+
+
+@given(
+    pending=st.dictionaries(st.integers(0, 9), st.text("ab", min_size=1, max_size=2)),
+    stored=st.dictionaries(st.integers(0, 9), st.text("cd", min_size=1, max_size=2)),
+    metadata=st.dictionaries(st.sampled_from([*range(10), 2**64 - 1]), st.integers(0, 5)),
+    first=st.integers(0, 10),
+    last=st.sampled_from([4, 9, 2**64 - 1]),
+    page=st.integers(1, 4),
+)
+def test_entries_are_keys_and_metadata_joined(
+    pending: dict[int, str],
+    stored: dict[int, str],
+    metadata: dict[int, int],
+    first: int,
+    last: int,
+    page: int,
+) -> None:
+    engine = MemoryEngine()
+    names = KeyNames(engine)
+    names.adopt(NewKey("item", id, key) for id, key in stored.items())
+    names.adopt([NewKey("user", 3, "other")])
+    names.flush()
+    names.adopt(NewKey("item", id, key) for id, key in pending.items() if id not in stored)
+    items = EntityStore(engine, "item", names)
+    for id, n in metadata.items():
+        engine.put("items", encode_key(id, Tag.META), b'{"n":%d}' % n)
+    keys = {**pending, **stored}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tidal.entities, "_PAGE", page)
+        found = list(items.entries(first, last))
+    ids = sorted(id for id in keys.keys() | metadata.keys() if first <= id <= last)
+    assert found == [
+        (id, keys.get(id), None if id not in metadata else f'{{"n":{metadata[id]}}}') for id in ids
+    ]
+
+
+def test_entries_are_read_as_they_are_when_they_come(engine: StorageEngine, names: KeyNames) -> None:
+    """No scan stays open while a reader dawdles: what is stored meanwhile is there further on."""
+    items = EntityStore(engine, "item", names)
+    items.put_many((n, {}) for n in range(tidal.entities._PAGE))
+    entries = items.entries()
+    assert next(entries) == (0, None, "{}")
+    items.put(10**6, {"late": True})
+    assert list(entries)[-1] == (10**6, None, '{"late":true}')

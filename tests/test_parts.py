@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 import tidal.parts
-from tidal.format.payload import EVENTS_PER_BATCH_MAX
-from tidal.parts import NewNames, log_parts, pieces
+from tidal.format.payload import EVENTS_PER_BATCH_MAX, KEYS_PER_EVENT_MAX
+from tidal.parts import NewNames, join_batches, log_parts, pieces
 from tidal.schema import EventBatch, IdColumn, NewKey
+from tidal.schema.events import NOTE_TYPE_ID
 
 
 def batch(ids: list[int], users: list[int] | None = None, keys: tuple[NewKey, ...] = ()) -> EventBatch:
@@ -51,6 +54,35 @@ def test_a_part_never_holds_more_keys_than_a_frame(monkeypatch: pytest.MonkeyPat
     assert all(len(part.new_keys) == 5 for part in parts)
     assert [key for part in parts for key in part.new_keys] == list(keys)
     assert [i for part in parts for i in part.entity_id.tolist()] == list(range(40))
+
+
+def noted(count: int, note: bytes, keys: tuple[NewKey, ...] = ()) -> EventBatch:
+    types = np.full(count, NOTE_TYPE_ID, np.uint8)
+    return replace(batch(list(range(count)), keys=keys), type_id=types, notes=(note,) * count)
+
+
+def test_a_part_never_holds_more_notes_than_a_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tidal.parts, "NOTES_BYTES_MAX", 50)
+    parts = list(log_parts(noted(8, b"x" * 18)))
+    assert [part.entity_id.tolist() for part in parts] == [[0, 1], [2, 3], [4, 5], [6, 7]]
+    assert all(part.notes == (b"x" * 18,) * 2 for part in parts)
+
+
+def test_keys_that_only_a_note_names_go_with_it() -> None:
+    keys = tuple(NewKey("item", 100 + number, str(number)) for number in range(8))
+    (part,) = log_parts(noted(1, b"{}", keys))
+    assert part.new_keys == keys[:KEYS_PER_EVENT_MAX]
+    (part,) = log_parts(noted(2, b"{}", keys))
+    assert part.new_keys == keys
+    (part,) = log_parts(replace(batch([1]), new_keys=keys))
+    assert part.new_keys == ()
+
+
+def test_joined_batches_have_the_notes_of_all() -> None:
+    joined = join_batches([noted(1, b"a"), batch([5]), noted(2, b"b")])
+    assert (joined.notes, joined.note_rows().tolist()) == ((b"a", b"b", b"b"), [0, 2, 3])
+    assert [joined.rows(start, start + 2).notes for start in range(3)] == [(b"a",), (b"b",), (b"b", b"b")]
+    assert joined.where(np.array([False, True, True, False])).notes == (b"b",)
 
 
 def test_rows_that_are_left_out_leave_their_names_to_others() -> None:

@@ -112,7 +112,7 @@ def test_it_equals_a_fresh_store(tmp_path_factory: pytest.TempPathFactory, data:
         for _ in range(data.draw(st.integers(1, 3))):
             batch = to_batch(old, data.draw(events(old)))
             if len(batch):
-                db.take_over(batch)
+                db._take_over(batch)
     report = tidal.rebuild(folder / "a", folder / "b", schema=new)
     assert report.same_sequences
     with tidal.open(folder / "b", read_only=True, clock="event") as db:

@@ -127,6 +127,17 @@ def test_a_missing_log_is_noted_where_a_checkpoint_covers_it_and_refused_where_n
     assert (caught.value.first, caught.value.last) == (1, 900)
 
 
+def test_what_deduplication_cannot_remember_is_said(store: Path, caplog: pytest.LogCaptureFixture) -> None:
+    tidal.open(store, clock="event").close()
+    for path in (store / "wal").glob("*.seg"):
+        path.unlink()
+    with tidal.open(store, clock="event", dedup="event_id") as db:
+        assert db.last_seq == 900
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert "events 1 to 900 are in neither log nor archive" in record.getMessage()
+
+
 def test_files_of_another_store_are_not_taken(store: Path, tmp_path: Path) -> None:
     with tidal.open(tmp_path / "other", schema=SCHEMA, clock="event") as db:
         fill(db, 2)

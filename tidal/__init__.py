@@ -5,6 +5,8 @@ windowed count, velocity, top-k. It is a library, and a directory on disk that s
 cut.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from tidal.answers import Columns, Ingested, Top
 from tidal.archive import ArchivedFile
 from tidal.archive.marks import Marks
@@ -18,6 +20,7 @@ from tidal.errors import (
     CorruptLog,
     CorruptStore,
     DuplicateName,
+    ExportCancelled,
     FormatTooNew,
     InvalidDuration,
     InvalidEntity,
@@ -28,14 +31,17 @@ from tidal.errors import (
     InvalidOption,
     InvalidRetention,
     InvalidWindow,
+    JobNotDone,
     KeyCollision,
     LimitExceeded,
     MissingExtra,
     MissingSegment,
     NoSpace,
+    RateLimited,
     ReadOnly,
     SchemaError,
     SchemaMismatch,
+    SessionClosed,
     StorageError,
     StoreClosed,
     StoreLocked,
@@ -44,7 +50,10 @@ from tidal.errors import (
     TidalError,
     TooManyHalfLives,
     TooManySignals,
+    UnknownDataset,
+    UnknownJob,
     UnknownMeasure,
+    UnknownSession,
     UnknownSignalType,
     UnreadableInput,
     UsageError,
@@ -58,7 +67,13 @@ from tidal.rebuild import RebuildReport, rebuild
 from tidal.recovery import RecoveryReport
 from tidal.salvage import MovedRange, SalvageReport, salvage
 from tidal.schema import EventBatch, Schema, SchemaBuilder, SignalType
+from tidal.sessions import Session, SessionLimits, Sessions, SessionSummary
 from tidal.wal import SyncPolicy
+
+if TYPE_CHECKING:
+    from tidal.export import ExportedSignal, ExportFormat, ExportRequest, SignalExport, Table
+    from tidal.export.shapes import TrainingRequest
+    from tidal.jobs import Job, JobLimits, JobRequest, Jobs, JobStatus
 
 __version__ = "0.1.0"
 
@@ -74,6 +89,10 @@ __all__ = [
     "Dedup",
     "DuplicateName",
     "EventBatch",
+    "ExportCancelled",
+    "ExportFormat",
+    "ExportRequest",
+    "ExportedSignal",
     "FormatTooNew",
     "Ingested",
     "InvalidDuration",
@@ -85,6 +104,12 @@ __all__ = [
     "InvalidOption",
     "InvalidRetention",
     "InvalidWindow",
+    "Job",
+    "JobLimits",
+    "JobNotDone",
+    "JobRequest",
+    "JobStatus",
+    "Jobs",
     "KeyCollision",
     "LimitExceeded",
     "Limits",
@@ -94,6 +119,7 @@ __all__ = [
     "MissingSegment",
     "MovedRange",
     "NoSpace",
+    "RateLimited",
     "ReadOnly",
     "RebuildReport",
     "RecoveryReport",
@@ -102,6 +128,12 @@ __all__ = [
     "SchemaBuilder",
     "SchemaError",
     "SchemaMismatch",
+    "Session",
+    "SessionClosed",
+    "SessionLimits",
+    "SessionSummary",
+    "Sessions",
+    "SignalExport",
     "SignalLedger",
     "SignalType",
     "StorageError",
@@ -110,12 +142,17 @@ __all__ = [
     "StoreMissing",
     "StorePoisoned",
     "SyncPolicy",
+    "Table",
     "TidalDb",
     "TidalError",
     "TooManyHalfLives",
     "TooManySignals",
     "Top",
+    "TrainingRequest",
+    "UnknownDataset",
+    "UnknownJob",
     "UnknownMeasure",
+    "UnknownSession",
     "UnknownSignalType",
     "UnreadableInput",
     "UsageError",
@@ -125,3 +162,27 @@ __all__ = [
     "rebuild",
     "salvage",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what most programs never ask for: who only ingests and reads does not wait for it."""
+    if name in ("ExportFormat", "ExportRequest", "ExportedSignal", "SignalExport", "Table"):
+        import tidal.export
+
+        found = getattr(tidal.export, name)
+    elif name == "TrainingRequest":
+        import tidal.export.shapes
+
+        found = tidal.export.shapes.TrainingRequest
+    elif name in ("Job", "JobLimits", "JobRequest", "JobStatus", "Jobs"):
+        import tidal.jobs
+
+        found = getattr(tidal.jobs, name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

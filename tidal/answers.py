@@ -13,7 +13,6 @@ from collections.abc import (
     Sequence,
     ValuesView,
 )
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,9 +21,10 @@ from numpy.typing import NDArray
 from tidal._ext.arrow_export import export_schema, export_stream
 from tidal.ingest import RefusedRow
 from tidal.ledger import Ranking
+from tidal.records import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Ingested:
     """What an ingest did. Sequences are 0 where no event was accepted."""
 

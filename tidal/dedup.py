@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -10,8 +9,9 @@ from numpy.typing import NDArray
 
 from tidal._ext.seen import Generation, content_keys
 from tidal.errors import InvalidOption
+from tidal.records import record
 from tidal.schema.durations import Duration, parse_duration
-from tidal.schema.events import TIME_MIN_NS, EventBatch, IdColumn
+from tidal.schema.events import NOTE_TYPE_ID, TIME_MIN_NS, EventBatch, IdColumn
 
 EVENTS_DEFAULT: Final = 1_000_000
 EVENTS_MAX: Final = 1 << 32
@@ -21,7 +21,7 @@ _BY = ("event_id", "content")
 _NO_HORIZON: Final = -1
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Dedup:
     """Which events are duplicates, and for how long they are remembered.
 
@@ -67,7 +67,7 @@ def parse_dedup(dedup: str | Dedup | None) -> Dedup | None:
     return Dedup(dedup)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class EventKeys:
     """What events are recognised by: 128-bit keys uint64[n, 2], and which rows have one (None: all)."""
 
@@ -132,7 +132,9 @@ class SeenEvents:
             _pair(batch.session_id),
             _pair(batch.event_id),
         )
-        return EventKeys(keys, None, batch.timestamp)
+        # An operation of a session is never a duplicate: two annotations may be made at one time.
+        keyed = (batch.type_id != NOTE_TYPE_ID).view(np.uint8) if batch.notes else None
+        return EventKeys(keys, keyed, batch.timestamp)
 
     def begin_after(self, last_seq: int) -> int:
         """Return the sequence after which the log must be replayed for an event that follows ``last_seq``."""

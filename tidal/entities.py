@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import heapq
 import json
 import operator
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, SupportsIndex
+from bisect import bisect_left
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby, islice, takewhile
+from typing import Any, Final, SupportsIndex
 
 import numpy as np
 from blake3 import blake3
@@ -18,6 +21,8 @@ from tidal.storage.engine import StorageEngine, WriteBatch
 from tidal.storage.keys import KEYSPACES, Tag, decode_key, encode_key, id_prefix
 
 _NAME_SUFFIX = b"name"
+_ID_OF = operator.itemgetter(0)
+_PAGE: Final = 4_096  # entities that one scan reads: an open scan keeps SQLite from tidying up
 _JSON = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":"))
 
 Entity = SupportsIndex | str
@@ -152,6 +157,11 @@ class KeyNames:
         with self._lock:
             return [NewKey(kind, id, key) for id in ids if (key := self._pending.get((kind, id))) is not None]
 
+    def all_pending(self, kind: str) -> list[tuple[int, str]]:
+        """Return (id, key) of all names that only the log holds so far."""
+        with self._lock:
+            return [(id, key) for (of, id), key in self._pending.items() if of == kind]
+
     def flush(self) -> int:
         """Write adopted names to the engine in one durable batch; return how many. Due at each checkpoint."""
         with self._lock:
@@ -233,6 +243,33 @@ class EntityStore:
             decoded = decode_key(key)
             if decoded.tag is Tag.META:
                 yield decoded.id, _decode_metadata(value)
+
+    def entries(self, first: int = 0, last: int = ID_MAX) -> Iterator[tuple[int, str | None, str | None]]:
+        """Yield (id, key, metadata as JSON text) of all that have one of the two, ids first to last, rising.
+
+        Some thousand are read at a time, as they are then, so it may be read as slowly as need be. Keys that
+        are brought after the first was asked for may be missing.
+        """
+        pending = sorted(self._names.all_pending(self._kind))
+        while first <= last:
+            place = bisect_left(pending, (first, ""))
+            with contextlib.closing(self._stored(first)) as stored:
+                names = ((pending[i][0], Tag.IDX, pending[i][1]) for i in range(place, len(pending)))
+                merged = groupby(heapq.merge(names, stored, key=_ID_OF), key=_ID_OF)
+                due = takewhile(lambda found: found[0] <= last, islice(merged, _PAGE))
+                page = [(id, {tag: text for _, tag, text in rows}) for id, rows in due]
+            for id, texts in page:
+                yield id, texts.get(Tag.IDX), texts.get(Tag.META)
+            if len(page) < _PAGE:
+                return
+            first = page[-1][0] + 1
+
+    def _stored(self, first: int) -> Generator[tuple[int, Tag, str], None, None]:
+        """Yield keys (IDX) and metadata (META) as the engine has them, by rising id from the first on."""
+        for key, value in self._engine.scan(self._keyspace, start=id_prefix(first)):
+            id, tag, suffix = decode_key(key)
+            if tag is Tag.META or (tag, suffix) == (Tag.IDX, _NAME_SUFFIX):
+                yield id, tag, value.decode()
 
     def id_of(self, entity: Entity) -> int:
         """Return the id of an entity, given by id or key; InvalidEntity for what is neither."""

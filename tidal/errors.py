@@ -7,7 +7,6 @@ inherits the builtin that a caller would expect, so ``except ValueError`` keeps 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 from pathlib import Path
 
 
@@ -71,6 +70,8 @@ class UnknownSignalType(SchemaError, LookupError):
 
     def __init__(self, name: object, known: Iterable[str], *, row: int | None = None) -> None:
         self.name, self.known, self.row = name, tuple(known), row
+        from difflib import get_close_matches
+
         close = get_close_matches(str(name), self.known, n=3)
         hint = (
             f"did you mean {' or '.join(map(repr, close))}?"
@@ -129,6 +130,31 @@ class LimitExceeded(TidalError):
 
 class InvalidOption(TidalError, ValueError):
     """An option or argument has a value that it does not take; no event and no entity is at fault."""
+
+
+# ---------------------------------------------------------------------------------- sessions
+
+
+class UnknownSession(TidalError, LookupError):
+    """No session with this id is known: there was none, or it was closed long ago."""
+
+
+class SessionClosed(TidalError):
+    """The session was closed, by its caller or because nothing happened in it; open another."""
+
+
+class RateLimited(LimitExceeded):
+    """A session made more operations than its rate allows; nothing of this one was recorded.
+
+    ``limit`` is the rate, in operations a second; after ``retry_after`` seconds there is room for one.
+    """
+
+    def __init__(self, agent: str, session_id: int, limit: float, retry_after: float) -> None:
+        self.agent, self.session_id, self.limit, self.retry_after = agent, session_id, limit, retry_after
+        super().__init__(
+            f"agent {agent!r} in session {session_id}: more than {limit:g} operations a second; "
+            f"try again in {retry_after:.3f} s, or raise tidal.SessionLimits(rate=...)"
+        )
 
 
 # ---------------------------------------------------------------------------------- the store
@@ -202,6 +228,31 @@ class MissingSegment(TidalError):
     def __init__(self, first: int, last: int, where: Path | str) -> None:
         self.first, self.last = first, last
         super().__init__(f"{where}: events {first} to {last} are missing from the log")
+
+
+# ---------------------------------------------------------------------------------- exports
+
+
+class ExportCancelled(TidalError):
+    """An export was cancelled; it left no file."""
+
+
+class UnknownJob(TidalError, LookupError):
+    """No export job has this id."""
+
+
+class JobNotDone(TidalError):
+    """An export job has no file: it is not done, or failed."""
+
+
+class UnknownDataset(TidalError, LookupError):
+    """No dataset for export jobs has this name."""
+
+    def __init__(self, name: object, known: Iterable[str]) -> None:
+        self.name, self.known = name, tuple(sorted(known))
+        super().__init__(
+            f"no dataset {name!r}; there are {', '.join(self.known)}, and those that db.jobs.register() adds"
+        )
 
 
 # ---------------------------------------------------------------------------------- commands

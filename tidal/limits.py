@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Final
 
 from tidal.errors import InvalidOption, LimitExceeded
 from tidal.gate import Gate
 from tidal.ledger import SignalLedger
 from tidal.log import Log
+from tidal.records import record
 from tidal.schema.durations import NS_PER_SECOND, Duration, parse_duration
 from tidal.schema.events import EventBatch
 
@@ -21,7 +21,7 @@ ENTITY_BYTES: Final = 128  # reserved for a new entity: its record, cells of the
 _BYTES_OF_STATE = ("record_bytes", "index_bytes", "column_bytes")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Limits:
     """What a database may take; beyond it a call raises LimitExceeded. Nothing is dropped silently.
 

@@ -17,7 +17,11 @@ class Materializer(Protocol):
     """
 
     def on_events(self, batch: EventBatch) -> None:
-        """Take the next events of the log."""
+        """Take the next events of the log.
+
+        Where the batch has ``notes``, its events of type 255 are operations of sessions; a note is the JSON
+        of one, in the order of those rows.
+        """
 
     def checkpoint(self) -> bytes:
         """Return the whole state; equal logs should give equal bytes."""

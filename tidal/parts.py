@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 
-from tidal.format.payload import EVENTS_PER_BATCH_MAX, KEYS_BYTES_MAX
+from tidal.format.payload import (
+    EVENTS_PER_BATCH_MAX,
+    KEYS_BYTES_MAX,
+    KEYS_PER_EVENT_MAX,
+    NOTES_BYTES_MAX,
+    note_bytes,
+)
 from tidal.schema.events import EventBatch, IdColumn, NewKey
 
 _KEY_OVERHEAD = 16  # bytes beside its text that a new key may take in a frame
@@ -41,7 +48,7 @@ class NewNames:
 
     def frames(self, piece: EventBatch) -> Iterator[EventBatch]:
         """Yield the events of a piece, or of some of its rows, as batches that one frame holds."""
-        if self._pending and len(piece):
+        if (self._pending or piece.notes) and len(piece):
             yield from _within_limit(piece, self._pending)
         elif len(piece):
             yield replace(piece, new_keys=()) if piece.new_keys else piece
@@ -61,6 +68,7 @@ def join_batches(batches: Sequence[EventBatch]) -> EventBatch:
         _join_ids([batch.session_id for batch in batches], counts),
         _join_ids([batch.event_id for batch in batches], counts),
         tuple(key for batch in batches for key in batch.new_keys),
+        tuple(note for batch in batches for note in batch.notes),
     )
 
 
@@ -78,7 +86,8 @@ def _join_ids(columns: list[IdColumn | None], counts: list[int]) -> IdColumn | N
 
 def _within_limit(part: EventBatch, pending: dict[tuple[str, int], NewKey]) -> Iterator[EventBatch]:
     keys = _used(part, pending)
-    if len(part) > 1 and sum(len(key.key.encode()) + _KEY_OVERHEAD for key in keys) > KEYS_BYTES_MAX:
+    key_bytes = sum(len(key.key.encode()) + _KEY_OVERHEAD for key in keys)
+    if len(part) > 1 and (key_bytes > KEYS_BYTES_MAX or note_bytes(part.notes) > NOTES_BYTES_MAX):
         middle = len(part) // 2
         yield from _within_limit(part.rows(0, middle), pending)
         yield from _within_limit(part.rows(middle, len(part)), pending)
@@ -93,4 +102,8 @@ def _used(part: EventBatch, pending: dict[tuple[str, int], NewKey]) -> list[NewK
         return []
     columns = [part.entity_id] + ([] if part.user_id is None else [part.user_id.values])
     ids = set(np.unique(np.concatenate(columns)).tolist())
-    return [key for key in pending.values() if key.id in ids]
+    used = [key for key in pending.values() if key.id in ids]
+    if part.notes:  # a note may name entities, too: which ones is not known here
+        others = (key for key in pending.values() if key.id not in ids)
+        used += islice(others, max(0, len(part) * KEYS_PER_EVENT_MAX - len(used)))
+    return used

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,20 +21,21 @@ from tidal.history import read_history
 from tidal.opening.arguments import advice_on_damage, check_schema, checked_folder
 from tidal.opening.beside import beside_writer
 from tidal.opening.remade import RemadeStore, Row
+from tidal.records import record
 from tidal.recovery import archived
 from tidal.schema import EventBatch, Schema
-from tidal.schema.evolution import TYPE_ID_MAX
+from tidal.schema.events import NOTE_TYPE_ID
 from tidal.storage import KEYSPACES, SqliteEngine
 from tidal.store import StorePaths, load_store, store_exists
 from tidal.wal import read_manifest, scan_log
 
 Progress = Callable[[int, float], None]  # events read, and which share of all that is
 
-_DROPPED = TYPE_ID_MAX + 1  # what types are mapped to that are left out
-_UNKNOWN = TYPE_ID_MAX + 2  # and those that the store does not declare
+_DROPPED = NOTE_TYPE_ID + 1  # what types are mapped to that are left out
+_UNKNOWN = NOTE_TYPE_ID + 2  # and those that the store does not declare
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RebuildReport:
     """What rebuild() did. Sequences are those of the source; the new store's begin at 1."""
 
@@ -197,7 +198,8 @@ class _Rows:
 
 def _type_map(old: Schema, new: Schema, drop: Collection[str]) -> NDArray[np.uint16]:
     """Return the new id of each old one, or _DROPPED, or _UNKNOWN."""
-    types = np.full(TYPE_ID_MAX + 1, _UNKNOWN, np.uint16)
+    types = np.full(NOTE_TYPE_ID + 1, _UNKNOWN, np.uint16)
+    types[NOTE_TYPE_ID] = NOTE_TYPE_ID  # operations of sessions name no signal types
     wrong = [f"{name}: to be dropped, but not a type of the store" for name in drop if name not in old.names]
     for signal in old:
         if signal.name in drop:

@@ -5,8 +5,8 @@ The one place where frames of the log become table updates.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +22,8 @@ from tidal.errors import (
     CorruptCheckpoint,
     CorruptLog,
     CorruptStore,
+    FormatError,
+    FormatTooNew,
     MissingSegment,
     SchemaError,
 )
@@ -30,15 +32,20 @@ from tidal.format.segment import LogIdentity
 from tidal.history import read_history
 from tidal.ledger import SignalLedger
 from tidal.materializer import Materializer
+from tidal.records import record
 from tidal.schema.events import EventBatch, NewKey
+from tidal.sessions import SessionState
 from tidal.store import StorePaths
 from tidal.wal import LogScan, ReplacedSegment, TornTail, read_manifest, scan_log
 
-_LEDGER: Final = "ledger/"
+LEDGER_SECTIONS: Final = "ledger/"
 _MATERIALIZER: Final = "materializer/"
+SESSIONS_SECTION: Final = "sessions"  # there only if a session was ever opened
+
+_logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class RecoveryReport:
     """What opening a store found and did. Paths are where things lie now."""
 
@@ -60,7 +67,7 @@ class RecoveryReport:
         return not (self.torn or self.damaged_checkpoints or self.missing or self.replaced)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Recovered:
     """What a store's files say, and where its log goes on; nothing was changed yet."""
 
@@ -86,12 +93,14 @@ def recover(
     paths: StorePaths,
     identity: LogIdentity,
     ledger: SignalLedger,
+    sessions: SessionState,
     materializers: Mapping[str, Materializer],
     *,
     read_only: bool = False,
     absolute: bool = False,
 ) -> Recovered:
-    """Fill an empty ledger and the materializers from the files of a store; no byte of those is changed.
+    """Fill an empty ledger, empty sessions and the materializers from the files of a store; no byte of those
+    is changed.
 
     ``absolute``: an unfinished end of the log is CorruptLog too. ``read_only`` makes what it reads
     durable, since nobody will write it anew. Raises CorruptLog, MissingSegment, CorruptCheckpoint,
@@ -112,7 +121,7 @@ def recover(
         )  # fmt: skip
     if checkpoint:
         _check_history(checkpoint, paths.checkpoints, scan)
-        _restore(checkpoint, paths.checkpoints, ledger)
+        _restore(checkpoint, paths.checkpoints, ledger, sessions)
     known, new = _restored(checkpoint, materializers)
     _feed_past(fs, paths, identity, seq, new)
     new_keys: list[NewKey] = []
@@ -123,6 +132,12 @@ def recover(
         except SchemaError as error:
             raise CorruptStore(
                 paths.schema, 0, f"the log has {error}: the file is older than the log; restore the newest"
+            ) from error
+        try:
+            sessions.on_events(batch)
+        except FormatError as error:  # its hash is good: so it was written by another tidal
+            raise FormatTooNew(
+                f"{paths.wal}: {error}; open the store with the tidal that wrote it"
             ) from error
         new_keys += batch.new_keys
         for materializer in (*known, *new):
@@ -165,12 +180,17 @@ def replay_seen(
                 after = first + len(batch) - 1
             break
         except MissingSegment as gap:  # only a checkpoint knows these events
+            _logger.warning(
+                "events %d to %d are in neither log nor archive: deduplication remembers nothing of them, so "
+                "any of them that is sent again is recorded again",
+                gap.first, gap.last,
+            )  # fmt: skip
             after = max(after + 1, gap.last)
     if newest is not None:
         seen.advance_clock(newest)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class State:
     """A copy of all derived state at one sequence, ready to be written while ingest goes on."""
 
@@ -212,11 +232,17 @@ def needed_after(fs: FileSystem, paths: StorePaths, identity: LogIdentity) -> in
 
 
 def copy_state(
-    seq: int, log_hash: bytes, ledger: SignalLedger, materializers: Mapping[str, Materializer]
+    seq: int,
+    log_hash: bytes,
+    ledger: SignalLedger,
+    sessions: SessionState,
+    materializers: Mapping[str, Materializer],
 ) -> State:
     """Return a copy of the state; no event may be applied meanwhile."""
     meta, arrays = ledger.save()
-    sections: dict[str, Any] = {_LEDGER + name: array for name, array in arrays.items()}
+    sections: dict[str, Any] = {LEDGER_SECTIONS + name: array for name, array in arrays.items()}
+    if saved := sessions.checkpoint():
+        sections[SESSIONS_SECTION] = saved
     sections |= {_MATERIALIZER + name: it.checkpoint() for name, it in materializers.items()}
     return State(seq, log_hash, {"ledger": meta}, sections)
 
@@ -242,14 +268,16 @@ def _check_history(checkpoint: Checkpoint, folder: Path, scan: LogScan) -> None:
         )  # fmt: skip
 
 
-def _restore(checkpoint: Checkpoint, folder: Path, ledger: SignalLedger) -> None:
+def _restore(checkpoint: Checkpoint, folder: Path, ledger: SignalLedger, sessions: SessionState) -> None:
     arrays = {
-        name.removeprefix(_LEDGER): section
+        name.removeprefix(LEDGER_SECTIONS): section
         for name, section in checkpoint.sections.items()
-        if name.startswith(_LEDGER) and isinstance(section, np.ndarray)
+        if name.startswith(LEDGER_SECTIONS) and isinstance(section, np.ndarray)
     }
     try:
         ledger.load(checkpoint.meta["ledger"], arrays)
+        if isinstance(state := checkpoint.sections.get(SESSIONS_SECTION), bytes):
+            sessions.restore(state)
     except (KeyError, ValueError, TypeError, SchemaError) as error:
         # Its hashes are good, so whoever wrote it was not this tidal, or not with this schema.
         raise CorruptCheckpoint(

@@ -5,20 +5,21 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from tidal.durable import FileSystem, OsFileSystem
 from tidal.errors import CorruptionError, CorruptStore, FormatTooNew, SchemaError, StorageError, StoreMissing
-from tidal.inspect import Finding, Severity
-from tidal.inspect.kinds import names_in
-from tidal.inspect.remains import find_remains, read_run
 from tidal.opening.arguments import check_schema, checked_folder
 from tidal.opening.remade import RemadeStore, Row
 from tidal.schema import EventBatch, Schema
+from tidal.schema.events import NOTE_TYPE_ID
 from tidal.storage import KEYSPACES, SqliteEngine
 from tidal.store import StorePaths
+
+if TYPE_CHECKING:
+    from tidal.inspect import Finding
 
 Progress = Callable[[int, float], None]  # events saved, and which share of the whole work is done
 
@@ -95,6 +96,9 @@ def salvage(
     >>> report.events, report.lost, report.moved
     (3, [], [MovedRange(first_seq=1, last_seq=3, new_first_seq=1)])
     """
+    from tidal.inspect.kinds import names_in
+    from tidal.inspect.remains import find_remains, read_run
+
     fs, paths = file_system or OsFileSystem(), StorePaths(checked_folder("source", source))
     made_at = checked_folder("target", target)
     check_schema(schema)
@@ -129,7 +133,7 @@ class _Writer:
     def __init__(self, made: RemadeStore, schema: Schema, report: SalvageReport, paths: StorePaths) -> None:
         self.position = report.first_seq - 1  # the last old sequence that was saved or given up
         self._made, self._report, self._paths = made, report, paths
-        self._types = np.array([signal.type_id for signal in schema], np.uint8)
+        self._types = np.array([NOTE_TYPE_ID, *(signal.type_id for signal in schema)], np.uint8)
 
     def write(self, first_seq: int, batch: EventBatch) -> None:
         """Write what of a batch was not written yet."""
@@ -146,9 +150,7 @@ class _Writer:
         if unknown := len(batch) - start - int(declared.sum()):
             what = f"{unknown} of these events are of signal types that the schema does not declare"
             self._report.skipped.append(
-                Finding(
-                    Severity.DAMAGE, "unknown-type", self._paths.schema.name, what, None, first_seq, last_seq
-                )
+                _damage("unknown-type", self._paths.schema.name, what, None, first_seq, last_seq)
             )
         self.position = last_seq
 
@@ -168,6 +170,12 @@ class _Writer:
             report.moved.append(MovedRange(first_seq, first_seq + len(batch) - 1, new_first))
 
 
+def _damage(*what: Any) -> Finding:
+    from tidal.inspect import Finding, Severity
+
+    return Finding(Severity.DAMAGE, *what)
+
+
 def _stretches(chosen: np.ndarray[Any, np.dtype[np.bool_]]) -> Iterator[tuple[int, int]]:
     """Yield (start, stop) of each run of chosen rows."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], chosen, [False]]).astype(np.int8))).tolist()
@@ -180,16 +188,14 @@ def _good_rows(fs: FileSystem, paths: StorePaths, report: SalvageReport) -> Iter
         engine = SqliteEngine(paths.entities, read_only=True, fs=fs)
     except (CorruptionError, FormatTooNew, StorageError) as error:
         what = f"no names and metadata could be read: {error}"
-        report.skipped.append(Finding(Severity.DAMAGE, "entities-damaged", paths.entities.name, what))
+        report.skipped.append(_damage("entities-damaged", paths.entities.name, what))
         return
     try:
         for keyspace in KEYSPACES.values():
             for row in engine.survey(keyspace):
                 if isinstance(row, CorruptStore):
                     report.entity_records_damaged += 1
-                    report.skipped.append(
-                        Finding(Severity.DAMAGE, "entities-damaged", paths.entities.name, row.reason)
-                    )
+                    report.skipped.append(_damage("entities-damaged", paths.entities.name, row.reason))
                 else:
                     report.entity_records += 1
                     yield keyspace, *row

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +13,7 @@ from tidal.durable import TEMPORARY_SUFFIX, FileSystem, read_file, replace_file,
 from tidal.errors import CorruptStore, FormatError, FormatTooNew, SchemaError, StorageError
 from tidal.format.manifest import MANIFEST_NAME
 from tidal.format.segment import STORE_ID_BYTES
+from tidal.records import record
 from tidal.schema import Schema, schema_from_json, schema_to_json
 
 STORE_FORMAT: Final = 1
@@ -21,7 +21,7 @@ STORE_FORMAT: Final = 1
 _MADE_BEFORE_THE_NAME = (MANIFEST_NAME, MANIFEST_NAME + TEMPORARY_SUFFIX)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StorePaths:
     """Every path of a store, from its base folder."""
 
@@ -95,7 +95,7 @@ class StorePaths:
         )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StoreIdentity:
     """Which store this is. The id is hashed into every batch, so that no file of another store passes."""
 

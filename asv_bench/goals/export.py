@@ -2,12 +2,86 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
-from goals.bench import Bench
+import polars
+from benchmarks.common import Events, events, schema
+
+import tidal
+from goals.bench import Bench, alternate, seconds
 from goals.row import Row
+from tidal import ExportRequest
+
+SHARE = 5  # of the events of a run: ten million rows of JSON are more than a gigabyte
+PARTS = 50  # of the time that the events span
 
 
-def later(bench: Bench) -> Iterator[Row]:
-    """There is nothing to measure before there is an export."""
-    yield Row("P10", "export: with a later version", None)
+def to_files(bench: Bench) -> Iterator[Row]:
+    """The log as JSON Lines and CSV, beside Polars' writers and a plain write of the same bytes."""
+    folder = bench.new_folder()
+    stream = events(bench.entities, bench.events // SHARE)
+    with tidal.open(folder / "store", schema=schema(), sync="os") as db:
+        for batch in stream.batches():
+            db.ingest(**batch, user_id=batch["entity_id"][::-1])
+        db.flush()
+        frame = polars.DataFrame(db.export_signals(ExportRequest(all=True))).with_columns(
+            polars.col("timestamp_ns").cast(polars.Int64)
+        )
+        yield from _text(bench, db, frame, folder, "JSON Lines", "jsonl", 2.0)
+        yield from _text(bench, db, frame, folder, "CSV", "csv", 1.0)
+        yield _range(bench, db, stream)
+    shutil.rmtree(folder)
+
+
+def _text(
+    bench: Bench, db: tidal.TidalDb, frame: polars.DataFrame, folder: Path, name: str, suffix: str, aim: float
+) -> Iterator[Row]:
+    path, other = folder / f"ours.{suffix}", folder / f"theirs.{suffix}"
+    write = frame.write_ndjson if suffix == "jsonl" else frame.write_csv
+    _export(db, path)
+    data = path.read_bytes()
+    taken = alternate(
+        bench.passes,
+        {
+            "ours": lambda: seconds(lambda: _export(db, path)),
+            "Polars": lambda: seconds(lambda: write(other)),
+            "a plain write": lambda: seconds(lambda: _plain(other, data)),
+        },
+    )
+    rates = {who: frame.height / time / 1e6 for who, time in taken.items()}
+    goal = "P10" if suffix == "jsonl" else ""
+    yield Row(goal, f"export, {name}", rates["ours"], "M/s", "Polars", rates["Polars"], at_least=aim)
+    yield Row(
+        "", f"the same, {name}", rates["ours"], "M/s", "a plain write", rates["a plain write"], at_least=0.8
+    )
+
+
+def _export(db: tidal.TidalDb, path: Path) -> None:
+    db.export_signals(ExportRequest(all=True)).write(path)
+
+
+def _plain(path: Path, data: bytes) -> None:
+    """Write bytes as durably as an export is."""
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _range(bench: Bench, db: tidal.TidalDb, stream: Events) -> Row:
+    """A fiftieth of the time, in the middle: batches beside it are not decompressed."""
+    start = int(stream.times[len(stream.times) // 2])
+    part = ExportRequest.time_range(start, start + stream.span_ns // PARTS)
+    taken = alternate(
+        bench.passes,
+        {
+            "part": lambda: seconds(lambda: db.export_signals(part).to_arrow()),
+            "all": lambda: seconds(lambda: db.export_signals(ExportRequest(all=True)).to_arrow()),
+        },
+    )
+    return Row(
+        "", "a fiftieth of the time", taken["part"] * 1e3, "ms", "all of it", taken["all"] * 1e3, at_most=0.1
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
@@ -15,6 +16,7 @@ from tidal.archive.blocks import join_blocks
 from tidal.format.archive import PlainHash
 from tidal.format.payload import EVENTS_PER_BATCH_MAX
 from tidal.schema import EventBatch, IdColumn, NewKey
+from tidal.schema.events import NOTE_TYPE_ID
 
 
 def batch(ids: list[int], users: list[int | None] | None = None, keys: tuple[NewKey, ...] = ()) -> EventBatch:
@@ -58,7 +60,7 @@ def test_nothing_is_joined_to_nothing() -> None:
 
 
 def test_a_block_holds_no_more_keys_than_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blocks, "KEYS_BYTES_PER_BLOCK", 100)
+    monkeypatch.setattr(blocks, "TEXT_BYTES_PER_BLOCK", 100)
     keys = tuple(NewKey("item", number, "x" * 9) for number in range(20))  # of 20 bytes each
     parts = list(join_blocks([batch([*range(20), 3, 4], keys=keys)]))
     assert [len(part) for part in parts] == [5, 5, 5, 7]
@@ -66,10 +68,49 @@ def test_a_block_holds_no_more_keys_than_its_limit(monkeypatch: pytest.MonkeyPat
 
 
 def test_an_event_s_keys_stay_with_it_whatever_their_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(blocks, "KEYS_BYTES_PER_BLOCK", 100)
+    monkeypatch.setattr(blocks, "TEXT_BYTES_PER_BLOCK", 100)
     large = NewKey("item", 2, "x" * 500)
     parts = list(join_blocks([batch([1, 2, 3], keys=(large,))]))
     assert [(len(part), part.new_keys) for part in parts] == [(1, ()), (1, (large,)), (1, ())]
+
+
+def with_notes(events: EventBatch, notes: Sequence[bytes | None]) -> EventBatch:
+    types = np.array([0 if note is None else NOTE_TYPE_ID for note in notes], np.uint8)
+    return replace(events, type_id=types, notes=tuple(note for note in notes if note is not None))
+
+
+def test_a_block_holds_no_more_notes_than_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "TEXT_BYTES_PER_BLOCK", 100)
+    keys = (NewKey("item", 0, "x" * 37), NewKey("item", 3, "x" * 39))  # of 48 and 50 bytes
+    one = with_notes(batch([0, 1, 2, 3], keys=keys), [None, b"a" * 48, b"b" * 48, None])
+    parts = list(join_blocks([one, replace(one, new_keys=())]))
+    assert [part.entity_id.tolist() for part in parts] == [[0, 1], [2, 3, 0], [1, 2, 3]]
+    assert [part.notes for part in parts] == [one.notes[:1], one.notes[1:], one.notes]
+
+
+def test_the_hash_of_events_covers_their_notes() -> None:
+    """It is what lets the log go: an archive that lost or changed a note must not have the same."""
+
+    def digest(*notes: bytes) -> bytes:
+        plain = PlainHash()
+        plain.add(with_notes(batch(list(range(len(notes)))), notes))
+        return plain.digest()
+
+    assert len({digest(b"a", b"bc"), digest(b"ab", b"c"), digest(b"a", b"bd"), digest(b"bc", b"a")}) == 4
+
+
+def test_notes_are_not_hoarded_until_a_block_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blocks, "TEXT_BYTES_PER_BLOCK", 100)
+    taken = 0
+
+    def stream() -> Iterator[EventBatch]:
+        nonlocal taken
+        for number in range(100):
+            taken = number
+            yield with_notes(batch([number]), [b"a" * 48])
+
+    next(join_blocks(stream()))
+    assert taken == 2
 
 
 IDS = st.integers(0, 12)
@@ -87,7 +128,9 @@ def batches(draw: st.DrawFn) -> list[EventBatch]:
     for _ in range(draw(st.integers(1, 5))):
         ids = draw(st.lists(IDS, min_size=1, max_size=8))
         users = draw(st.none() | st.lists(st.none() | IDS, min_size=len(ids), max_size=len(ids)))
-        found.append(batch(ids, users, tuple(draw(st.lists(KEYS, max_size=4)))))
+        notes = draw(st.lists(st.none() | st.binary(max_size=9), min_size=len(ids), max_size=len(ids)))
+        one = batch(ids, users, tuple(draw(st.lists(KEYS, max_size=4))))
+        found.append(with_notes(one, notes))
     return found
 
 
@@ -96,7 +139,7 @@ def test_nothing_is_lost_and_names_come_first(
     given_batches: list[EventBatch], keys_bytes: int, events: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(blocks, "KEYS_BYTES_PER_BLOCK", keys_bytes)
+        patch.setattr(blocks, "TEXT_BYTES_PER_BLOCK", keys_bytes)
         patch.setattr(blocks, "EVENTS_PER_BATCH_MAX", events)
         joined = list(join_blocks(given_batches))
     before, after = PlainHash(), PlainHash()
@@ -105,6 +148,9 @@ def test_nothing_is_lost_and_names_come_first(
     for part in joined:
         after.add(part)
     assert after.digest() == before.digest()
+    notes = [note for part in given_batches for note in part.notes]
+    assert [note for part in joined for note in part.notes] == notes
+    assert all(len(part.notes) == len(part.note_rows()) for part in joined)
     assert all(1 <= len(part) <= events for part in joined)
     starts = np.cumsum([0, *map(len, joined)])
     use: dict[NewKey, int] = {}

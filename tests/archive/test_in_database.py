@@ -101,9 +101,11 @@ def test_a_failure_is_logged_and_tried_again(
                 db.signal("view", 1)
                 ended("tidal-checkpoint")
         assert "archiving failed" in caplog.text and "bad disk" in caplog.text
+        assert "bad disk" in db.stats()["archive_error"]
         monkeypatch.setattr(Archiver, "run", run)
         db.signal("view", 1)
         ended("tidal-checkpoint")
+        assert db.stats()["archive_error"] is None
         assert db.disk_usage()["archive"] > 0
 
 

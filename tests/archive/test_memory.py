@@ -9,7 +9,7 @@ import numpy as np
 from blake3 import blake3
 
 from tidal.archive import ArchiveFile
-from tidal.archive.blocks import KEYS_BYTES_PER_BLOCK, join_blocks
+from tidal.archive.blocks import TEXT_BYTES_PER_BLOCK, join_blocks
 from tidal.durable import OsFileSystem
 from tidal.format.archive import (
     BLOCK_PLAIN_BYTES_MAX,
@@ -36,7 +36,7 @@ def largest() -> EventBatch:
 
     known = rng.random(count) < 0.5
     columns = [IdColumn(np.where(known, ids(), np.uint64(0)), known) for _ in range(3)]
-    keys = tuple(NewKey("item", number, "") for number in range(KEYS_BYTES_PER_BLOCK // KEY.size))
+    keys = tuple(NewKey("item", number, "") for number in range(TEXT_BYTES_PER_BLOCK // KEY.size))
     return EventBatch(
         ids(),
         rng.integers(0, 256, count).astype(np.uint8),

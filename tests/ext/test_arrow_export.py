@@ -9,7 +9,7 @@ import sys
 import threading
 import tracemalloc
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from tidal._ext.arrow import Stream
-from tidal._ext.arrow_export import export_schema, export_stream
+from tidal._ext.arrow_export import export_batches, export_schema, export_stream
 
 pa = pytest.importorskip("pyarrow", reason="pyarrow is the oracle of the exporter; install the test group")
 
@@ -318,3 +318,82 @@ def test_what_cannot_be_exported_says_why(
 ) -> None:
     with pytest.raises(error, match=message):
         export_stream(columns, times)
+
+
+# ------------------------------------------------------------------------------------ batches
+
+FIELDS = [("n", "uint64"), ("text", "string"), ("code", "string"), ("flag", "bool"), ("chat", "messages")]
+
+
+class Batches:
+    """Batches of two rows, made when they are asked for; ``arrays`` remembers the numbers of each."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.arrays: list[weakref.ref[np.ndarray]] = []
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        return export_batches(FIELDS, self.batches())
+
+    def batches(self) -> Iterator[tuple[list[Any], int]]:
+        for number in range(self.count):
+            values = np.array([number, 2**64 - 1], np.uint64)
+            self.arrays.append(weakref.ref(values))
+            codes = (np.array([1, 0], np.uint8), ("a", "bb"))
+            valid = np.array([True, False])
+            yield [(values, valid), ["x", None], codes, (valid, None), [[("user", "hi")], None]], 2
+
+
+def test_batches_are_made_when_they_are_asked_for() -> None:
+    stream = Batches(3)
+    reader = pa.RecordBatchReader.from_stream(stream)
+    assert stream.arrays == []
+    batch = reader.read_next_batch()
+    assert len(stream.arrays) == 1
+    assert batch.to_pylist() == [
+        {"n": 0, "text": "x", "code": "bb", "flag": True, "chat": [{"role": "user", "content": "hi"}]},
+        {"n": None, "text": None, "code": "a", "flag": False, "chat": None},
+    ]
+    batch.validate(full=True)
+
+
+def test_batches_live_as_long_as_a_consumer_needs_them() -> None:
+    stream = Batches(3)
+    reader = pa.RecordBatchReader.from_stream(stream)
+    first, second = reader.read_next_batch(), reader.read_next_batch()
+    chat = second.column("chat").flatten()
+    reader.close()
+    del first, second, reader
+    gc.collect()
+    assert [array() is None for array in stream.arrays] == [True, False]  # pyarrow keeps a batch as a whole
+    assert chat.to_pylist() == [{"role": "user", "content": "hi"}]
+    del chat
+    gc.collect()
+    assert [array() is None for array in stream.arrays] == [True, True]
+
+
+def test_an_error_of_a_batch_is_the_error_of_the_consumer() -> None:
+    class Broken(Batches):
+        def batches(self) -> Iterator[tuple[list[Any], int]]:
+            yield from super().batches()
+            raise ValueError("no more é")
+
+    reader = pa.RecordBatchReader.from_stream(Broken(1))
+    reader.read_next_batch()
+    with pytest.raises(pa.ArrowInvalid, match="no more é"):
+        reader.read_next_batch()
+
+
+@pytest.mark.parametrize(
+    ("columns", "count", "text"),
+    [
+        ([(np.zeros(2, np.uint64), None)], 3, "2 rows where 3 are due"),
+        ([(np.zeros(2, np.uint64), np.ones(1, np.bool_))], 2, "1 validities for 2 values"),
+        ([], 0, "argument"),
+    ],
+)
+def test_batches_that_do_not_fit(columns: list[Any], count: int, text: str) -> None:
+    capsule = export_batches([("n", "uint64")], iter([(columns, count)]))
+    reader = pa.RecordBatchReader._import_from_c_capsule(capsule)
+    with pytest.raises(pa.ArrowInvalid, match=text):
+        reader.read_next_batch()

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import tidal
 from tidal._ext.calls import Counter, ReadCalls, WriteCalls
 from tidal.db.reads import Reads
+from tidal.sessions.state import SessionState
 
 SCHEMA = (
     tidal.SchemaBuilder()
@@ -109,7 +110,8 @@ def test_a_subclass_is_asked_itself() -> None:
 
     with tidal.open(schema=SCHEMA) as db:
         db.signal("view", 1)
-        half = Half(SCHEMA, db._ledger, db._log, db._engine, db._names, db._settings)
+        state = SessionState(10, None)
+        half = Half(SCHEMA, db._ledger, state, db._log, db._engine, db._names, db._settings)
         assert half.score("view", 1) == pytest.approx(0.5, rel=1e-6)
         half._stop_compiled()
 

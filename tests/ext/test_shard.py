@@ -183,6 +183,40 @@ def test_points_are_read_while_a_batch_is_applied() -> None:
     assert shards.count_of(0, 3, 0) == 3 * n
 
 
+def test_scores_are_read_while_windows_turn() -> None:
+    """They take another lock than what turns: no score may be seen with half of an event in it.
+
+    With an event each minute and a half-life of one, the score at the newest event is 1 + 1/2 + 1/4 + ...
+    """
+    minute, n, stop = 60 * 10**9, 100_000, threading.Event()
+    shard = Shard([minute], True, True, True)
+    shards, wrong, ids = ShardSet([shard]), [], np.full(10_000, 7, np.uint64)
+    ingest(shard, [7], [0])
+    seen = last = 0
+
+    def read() -> None:
+        nonlocal seen
+        while not stop.is_set():
+            scores = [shards.score(7, 0, 0), *shards.scores(ids, 0, 0).tolist()]
+            scores += shard.top_scores(1, 0, 0)[1].tolist()
+            wrong.extend(score for score in scores if not 1.0 <= score <= 2.0)
+            seen += len(scores)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        while seen < 300_000 or last < n:  # each chunk turns hundreds of minutes
+            times = np.arange(last + 1, last + 1 + n) * minute
+            shards.ingest(np.full(n, 7, np.uint64), np.ones(n, np.float32), times)
+            last += n
+    finally:
+        stop.set()
+        reader.join()
+    assert wrong == []
+    assert shards.count_of(7, 0, last * minute) == 60
+    assert shards.count_of(7, 3, last * minute) == last + 1
+
+
 def test_saving_and_reading_do_not_wait_for_each_other() -> None:
     """Single reads wait for a shard with the interpreter's lock held: who has a shard must not want that."""
     shard = Shard([DAY], True, True, True)

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from tidal._ext import columns as kernels
 from tidal.errors import FormatError
 from tidal.format import payload as fmt
-from tidal.schema.events import TIME_MAX_NS, TIME_MIN_NS, EventBatch, IdColumn, NewKey
+from tidal.format.singles import is_single
+from tidal.schema.events import NOTE_TYPE_ID, TIME_MAX_NS, TIME_MIN_NS, EventBatch, IdColumn, NewKey
 from tidal.schema.spec import KINDS
 
 u64 = st.integers(0, 2**64 - 1)
@@ -37,15 +38,18 @@ def batches(draw: st.DrawFn) -> EventBatch:
         )
 
     keys = st.builds(NewKey, st.sampled_from(KINDS), u64, st.text(max_size=20))
+    types = array(st.integers(0, 254) | st.just(NOTE_TYPE_ID), np.uint8)
+    noted = int(np.count_nonzero(types == NOTE_TYPE_ID))
     return EventBatch(
         array(u64, np.uint64),
-        array(st.integers(0, 255), np.uint8),
+        types,
         array(weights, np.float32),
         array(st.integers(TIME_MIN_NS, TIME_MAX_NS), np.int64),
         ids(),
         ids(),
         ids(),
         tuple(draw(st.lists(keys, max_size=4))),
+        tuple(draw(st.lists(st.binary(max_size=30), min_size=noted, max_size=noted))),
     )
 
 
@@ -65,6 +69,7 @@ def assert_same(left: EventBatch, right: EventBatch) -> None:
         a, b = known_ids(getattr(left, name), len(left)), known_ids(getattr(right, name), len(right))
         assert a == b, name
     assert left.new_keys == right.new_keys
+    assert left.notes == right.notes
 
 
 @given(batches(), st.integers(-(2**63), 2**63 - 1))
@@ -170,6 +175,42 @@ def test_more_keys_than_events_can_name_are_refused_on_both_sides(monkeypatch: p
         payload = fmt.encode_payload(simple(new_keys=keys), 0).payload
     with pytest.raises(FormatError, match="19 new keys"):
         fmt.decode_payload(memoryview(payload), 3)
+
+
+def noted(*notes: bytes) -> EventBatch:
+    return simple(len(notes), type_id=np.full(len(notes), NOTE_TYPE_ID, np.uint8), notes=notes)
+
+
+def test_a_batch_without_notes_is_as_it_was_before_there_were_any() -> None:
+    """The bytes of an older tidal, which the golden store has too."""
+    digest = fmt.encode_payload(simple(), 5).digest.hex()
+    assert digest == "46dd8f5583cb2f350500445447f685837854c7e9146526566618e6b02fa8af6e"
+
+
+@pytest.mark.parametrize("notes", [(b"",), (b"", b"x" * fmt.NOTE_BYTES_MAX), (b"a", b"b", b"a")])
+def test_notes_come_back(notes: tuple[bytes, ...]) -> None:
+    payload = fmt.encode_payload(noted(*notes), 0).payload
+    assert fmt.decode_payload(memoryview(payload), len(notes)).notes == notes
+
+
+def test_notes_beyond_the_limits_are_refused() -> None:
+    with pytest.raises(ValueError, match="longest"):
+        fmt.encode_payload(noted(b"x" * (fmt.NOTE_BYTES_MAX + 1)), 0)
+    with pytest.raises(ValueError, match="notes in a batch"):
+        fmt.encode_payload(noted(*[b"x" * fmt.NOTE_BYTES_MAX] * 129), 0)
+
+
+@pytest.mark.parametrize("batch", [simple(notes=(b"a",)), dataclasses.replace(noted(b"a"), notes=(b"",) * 2)])
+def test_notes_that_do_not_fit_their_events_are_refused_on_both_sides(
+    batch: EventBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ValueError, match="notes for"):
+        fmt.encode_payload(batch, 0)
+    monkeypatch.setattr(fmt, "_check_notes", lambda batch: None)  # a writer without the check
+    payload = fmt.encode_payload(batch, 0).payload
+    assert not is_single(memoryview(payload))
+    with pytest.raises(FormatError, match="notes"):
+        fmt.decode_payload(memoryview(payload), len(batch))
 
 
 @pytest.mark.parametrize("time", [TIME_MIN_NS - 1, TIME_MAX_NS + 1, -(2**63), 2**63 - 1])

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from worn import EVENTS, START, files_of
 
+import tidal
 from tidal.errors import StoreMissing, UsageError
-from tidal.inspect import EVENT_COLUMNS, Dump, Severity, Time, dump, read_events
+from tidal.inspect import EVENT_COLUMNS, Dump, Severity, Time, dump, read_events, verify
 from tidal.schema import SchemaBuilder
 
 
@@ -75,6 +76,27 @@ def test_an_archive_needs_nothing_else(store: Path, tmp_path: Path) -> None:
     assert [row["seq"] for row in rows] == list(range(1, 61))
     assert (rows[0]["type"], rows[1]["key"], rows[0]["time"]) == ("view", "item1", START)
     assert rows[26]["key"] == "item1"  # brought by an earlier batch of the file
+
+
+def test_operations_of_sessions_are_shown(tmp_path: Path) -> None:
+    schema = tidal.SchemaBuilder().signal("view").build()
+    with (
+        tidal.open(tmp_path / "s", schema=schema) as db,
+        db.session(user_id=7, agent="a", session_id=3) as session,
+    ):
+        session.signal("view", 5)
+        session.annotate(5, "fine")
+    path = first(tmp_path / "s", "wal/*.seg")
+    rows = [dict(zip(EVENT_COLUMNS, row, strict=True)) for row in read_events(path)]
+    assert [(row["type"], row["entity_id"], row["user_id"], row["session_id"]) for row in rows] == [
+        ("session operation", 0, 7, 3), ("view", 5, 7, 3), ("session operation", 5, 7, 3),
+        ("session operation", 0, 7, 3),
+    ]  # fmt: skip
+    assert [row["note"] for row in rows[1:3]] == [
+        None, '{"entity_id":5,"kind":"item","note":"fine","op":"annotation"}'
+    ]  # fmt: skip
+    assert table(dump(path), "batches")[0]["types"] == ["session operation"]
+    assert verify(tmp_path / "s").findings == ()
 
 
 def test_the_small_files(store: Path) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from tidal.schema import EventBatch, IdColumn, NewKey
-from tidal.schema.events import TIME_MAX_NS, TIME_MIN_NS
+from tidal.schema.events import NOTE_TYPE_ID, TIME_MAX_NS, TIME_MIN_NS
 
 
 def test_the_length_of_a_batch_is_its_number_of_events() -> None:
@@ -31,3 +31,16 @@ def test_chosen_events_come_without_new_keys() -> None:
     assert chosen.event_id is not None and chosen.event_id.valid is None
     assert chosen.event_id.values.tolist() == [5, 6]
     assert (chosen.session_id, chosen.new_keys, len(chosen)) == (None, (), 2)
+
+
+def test_notes_stay_with_their_events() -> None:
+    types = np.array([0, NOTE_TYPE_ID, 0, NOTE_TYPE_ID, NOTE_TYPE_ID], np.uint8)
+    columns = np.arange(5, dtype=np.uint64), types, np.ones(5, np.float32), np.arange(5)
+    batch = EventBatch(*columns, notes=(b"1", b"3", b"4"))
+    for start in range(6):
+        for stop in range(start, 6):
+            part = batch.rows(start, stop)
+            assert part.notes == tuple(b"%d" % row for row in (1, 3, 4) if start <= row < stop)
+            assert part.entity_id[part.note_rows()].tolist() == [int(note) for note in part.notes]
+    assert batch.where(np.array([True, True, True, False, True])).notes == (b"1", b"4")
+    assert batch.where(types == 0).notes == ()

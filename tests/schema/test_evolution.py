@@ -189,9 +189,9 @@ class TestMerge:
         merged = merge_schemas(stored, SchemaBuilder().signal("like").signal("view").build())
         assert merged.signal("like").type_id == 6
 
-    def test_ids_end_at_255(self) -> None:
-        stored = Schema((SignalType("view", 255),))
-        with pytest.raises(TooManySignals, match="up to 256"):
+    def test_ids_end_before_that_of_operations(self) -> None:
+        stored = Schema((SignalType("view", 254),))
+        with pytest.raises(TooManySignals, match="up to 255"):
             merge_schemas(stored, SchemaBuilder().signal("like").signal("view").build())
 
     def test_a_missing_type_is_named(self) -> None:

@@ -13,7 +13,8 @@ cdef enum:
     ALL_EVENTS = 3      # the "window" that is every event, after 1h, 24h, 7d
 
 cdef struct ShardState:
-    Lock lock
+    Lock lock                   # everything here: events, turns of a bucket, counts, copies
+    Lock records                # within it, while index and sums change: all that scores are read under
     Arena arena
     Index index
     Windows windows

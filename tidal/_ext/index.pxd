@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint32_t, uint64_t
 
-from tidal._ext.layout cimport HotRecord
+from tidal._ext.layout cimport HotRecord, Lock
 
 cdef enum:
     NOT_FOUND = 0xFFFFFFFF
@@ -13,7 +13,7 @@ cdef struct Index:
     uint32_t used
 
 cdef int index_open(Index *index) noexcept nogil
-cdef int index_ensure(Index *index, uint64_t entries) noexcept nogil
+cdef int index_ensure(Index *index, uint64_t entries, Lock *readers) noexcept nogil
 cdef void index_close(Index *index) noexcept nogil
 
 

@@ -47,6 +47,7 @@ cdef extern from "lock.h" nogil:
         pass
 
     void acquire "tidal_acquire"(Lock *lock)
+    bint try_acquire "tidal_try_acquire"(Lock *lock)
     void unlock "tidal_unlock"(Lock *lock)
 
 

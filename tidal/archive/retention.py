@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
 from tidal.errors import InvalidDuration, InvalidRetention
 from tidal.format.archive_manifest import ArchivedFile, ArchiveManifest
+from tidal.records import record
 from tidal.schema.durations import parse_duration
 
 FOREVER: Final = "forever"
@@ -22,7 +22,7 @@ _UNITS: Final = {
 _SIZE = re.compile(rf"(\d+(?:\.\d+)?)\s*({'|'.join(_UNITS)})", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Retention:
     """What is kept of an archive: events younger than ``age_ns``, ``size`` bytes of files, or all."""
 

@@ -8,7 +8,7 @@ then is it removed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
@@ -23,6 +23,7 @@ from tidal.errors import CorruptArchive, CorruptLog, MissingSegment
 from tidal.format.archive import archive_name, parse_archive_name
 from tidal.format.archive_manifest import ArchivedFile, ArchiveManifest
 from tidal.format.segment import LogIdentity
+from tidal.records import record
 from tidal.schema import Schema
 from tidal.store import StorePaths
 from tidal.wal.segments import SegmentInfo, check_ends, list_segments
@@ -33,7 +34,7 @@ Forget = Callable[[int], tuple[Path, ...]]
 Progress = Callable[[int, int], None]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ArchiveReport:
     """What archiving did. Sequences are inclusive; sizes in bytes."""
 

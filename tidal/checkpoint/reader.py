@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,11 +23,12 @@ from tidal.format.snapshot import (
     hasher,
     parse_checkpoint_name,
 )
+from tidal.records import record
 
 _VERIFY_CHUNK_BYTES = 4 << 20  # verification holds this much of a file, whatever its size
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Checkpoint:
     """A verified checkpoint. Its arrays are read-only."""
 

@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from tidal.cli import archive, demo, get, load, rebuild, salvage, top
+from tidal.cli import archive, demo, export, get, jobs, load, rebuild, salvage, serve, sessions, top
 from tidal.cli.exit_codes import ExitCode
 from tidal.cli.program import Parser, build_program, run_program
-from tidal.errors import InvalidOption, InvalidRetention, SchemaError, UnknownSignalType, UsageError
+from tidal.errors import (
+    InvalidOption,
+    InvalidRetention,
+    SchemaError,
+    UnknownDataset,
+    UnknownJob,
+    UnknownSignalType,
+    UsageError,
+)
 
-COMMANDS: Final = (demo, load, top, get, archive, rebuild, salvage)
+COMMANDS: Final = (demo, load, top, get, export, archive, rebuild, salvage, serve, jobs, sessions)
 
 
 def build_parser() -> Parser:
@@ -29,7 +37,7 @@ def exit_code(error: BaseException) -> ExitCode:
     match error:
         case KeyboardInterrupt():
             return ExitCode.INTERRUPTED
-        case FileNotFoundError() | UnknownSignalType():
+        case FileNotFoundError() | UnknownSignalType() | UnknownJob() | UnknownDataset():
             return ExitCode.NOT_FOUND
         case UsageError() | SchemaError() | InvalidOption() | InvalidRetention():
             return ExitCode.USAGE

@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from enum import IntEnum
 from typing import Any, NoReturn
 
+from tidal import __version__
+from tidal.build import build_hash
 from tidal.cli.output import asked_format, write_error
 from tidal.errors import TidalError, UsageError
 
@@ -26,6 +28,7 @@ def build_program(name: str, description: str, commands: Sequence[Any], codes: t
     meanings = (f"{code.value} {code.name.lower().replace('_', ' ')}" for code in codes)
     epilog = f"exit codes: {', '.join(meanings)}"
     parser = Parser(prog=name, description=description, epilog=epilog)
+    parser.add_argument("--version", action="version", version=f"{name} {__version__} ({build_hash()})")
     added = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for module in commands:
         module.add_parser(added)

@@ -8,14 +8,15 @@ import functools
 import os
 import threading
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from tidal._ext.calls import ReadCalls, WriteCalls
 from tidal.answers import Ingested
 from tidal.archive.marks import Marks
 from tidal.archive.upkeep import ArchiveReport, Progress
+from tidal.db.hosting import SessionHost
 from tidal.db.reads import Entity, Reads
 from tidal.db.recorder import Recorder, Tally
 from tidal.db.settings import OnDisk, Settings
@@ -28,8 +29,14 @@ from tidal.ledger import SignalLedger
 from tidal.log import Log, MemoryLog
 from tidal.recovery import RecoveryReport
 from tidal.schema import EventBatch, Schema
+from tidal.sessions import Session, Sessions, SessionState
 from tidal.storage import StorageEngine
 from tidal.store import DISK_USAGE, disk_usage
+
+if TYPE_CHECKING:
+    from tidal.export import ExportRequest, SignalExport, StoreSource, Table
+    from tidal.export.shapes import TrainingRequest
+    from tidal.jobs import Jobs
 
 _open_databases: weakref.WeakSet[TidalDb] = weakref.WeakSet()
 
@@ -47,6 +54,7 @@ class TidalDb(Reads):
         self,
         schema: Schema,
         ledger: SignalLedger,
+        sessions: SessionState,
         log: Log,
         engine: StorageEngine,
         names: KeyNames,
@@ -60,11 +68,24 @@ class TidalDb(Reads):
         self._disk = disk
         self._read_only = disk is not None and disk.lock is None
         self._materializers = settings.materializers
-        self._upkeep = Upkeep(schema, ledger, log, names, settings, disk, self._check_writable, self.now)
-        self._recorder = Recorder(
-            ledger, log, names, seen, settings, lambda: self._upkeep.checkpoint_if_due(self._recorder)
+        self._upkeep = Upkeep(
+            schema, ledger, sessions, log, names, settings, disk, self._check_writable, self.now
         )
+        self._recorder = Recorder(
+            ledger,
+            sessions,
+            log,
+            names,
+            seen,
+            settings,
+            lambda: self._upkeep.checkpoint_if_due(self._recorder),
+        )
+        self._session_state = sessions
+        self.sessions = self._make_sessions()
         self._refreshing = threading.Lock()
+        self._jobs: Jobs | None = None
+        self._making_jobs = threading.Lock()
+        self._jobs_ended = False
         self._compiled: list[ReadCalls | WriteCalls] = []
         self._compile()
         _open_databases.add(self)
@@ -208,7 +229,111 @@ class TidalDb(Reads):
         self._check_open()
         return self._log.flush()
 
+    # ------------------------------------------------------------------------------ sessions
+
+    def session(
+        self,
+        *,
+        user_id: Entity,
+        agent: str,
+        policy: str | None = None,
+        session_id: Entity | None = None,
+        timestamp: Any = None,
+    ) -> Session:
+        """Open a session of one user with one agent and return it; use it in a ``with`` block, or close() it.
+
+        Its rewards, preference hints and annotations are logged with the user and the session. As
+        ``db.sessions.open()``, which see for the errors; ``db.sessions`` also has what is known of sessions,
+        and resumes one by its id.
+        """
+        return self.sessions.open(
+            user_id=user_id, agent=agent, policy=policy, session_id=session_id, timestamp=timestamp
+        )
+
+    def _make_sessions(self) -> Sessions:
+        host = SessionHost(
+            self.schema,
+            self._session_state,
+            self._log,
+            self._names.ids,
+            self._settings,
+            self._recorder,
+            now=self.now,
+            check_open=self._check_open,
+            check_writable=self._check_writable,
+        )
+        return Sessions(host, self._settings.sessions)
+
+    # ------------------------------------------------------------------------------ export
+
+    def export_signals(self, request: ExportRequest) -> SignalExport:
+        """Return the recorded events that a request asks for, in the order of the log: an iterator of
+        ExportedSignal, an Arrow table, or a file by ``.write(path)``.
+
+        Log and archive are read up to what is durable now, while they are read from, without asking the
+        writer. Raises InvalidOption, InvalidEntity, UnknownSignalType, StoreMissing for a database in
+        memory, which has no log; while it is read MissingSegment, CorruptLog, CorruptArchive, StorageError.
+        """
+        from tidal.export import export_signals
+
+        return export_signals(self._source(), request)
+
+    def export_training(self, request: TrainingRequest) -> Table:
+        """Return training data made of the recorded events and of entities' metadata: rows, an Arrow table,
+        or a file by ``.write(path)``. Its ``info`` says what was left out and why.
+
+        Raises what export_signals() does.
+        """
+        from tidal.export.shapes import export_training
+
+        return export_training(self._source(), request, lambda kind, id: self._entities[kind].get(id))
+
+    @property
+    def jobs(self) -> Jobs:
+        """Exports that run in threads of their own and survive a restart; those that an earlier process left
+        go on when this is first used.
+
+        StoreMissing for a database in memory, which has no folder for their files.
+        """
+        from tidal.jobs import JobFolder, JobLimits, Jobs
+
+        self._check_open()
+        if self._disk is None:
+            raise StoreMissing("a database in memory has no folder for the files of jobs; open a folder")
+        with self._making_jobs:
+            if self._jobs_ended:
+                raise StoreClosed("the database is being closed; open it again with tidal.open()")
+            if self._jobs is None:
+                disk = self._disk
+                self._jobs = Jobs(
+                    self,
+                    JobFolder(disk.fs, disk.paths, disk.identity.store_id),
+                    self._settings.jobs or JobLimits(),
+                    signals=self._source,
+                    names=lambda kind, ids: self._names.names(kind, ids),
+                    now=self._settings.wall_clock,
+                    read_only=self._read_only,
+                )
+            return self._jobs
+
+    def _source(self) -> StoreSource:
+        """Return the events that are durable now, for exports."""
+        from tidal.export import StoreSource
+
+        self._check_open()
+        if self._disk is None:
+            raise StoreMissing("a database in memory has no log that could be exported; open a folder")
+        disk = self._disk
+        return StoreSource(
+            disk.fs, disk.paths, disk.identity, self.schema, self.durable_seq, self._names.names
+        )
+
     # ------------------------------------------------------------------------------ life
+
+    @property
+    def read_only(self) -> bool:
+        """Whether the database was opened with read_only=True."""
+        return self._read_only
 
     @property
     def last_seq(self) -> int:
@@ -223,6 +348,9 @@ class TidalDb(Reads):
     def stats(self) -> dict[str, Any]:
         """Return plain counters: sequences, unsynced bytes of the log, by signal type entities, events, late
         events and bytes by part, and with dedup= the duplicates dropped, keys remembered and their bytes.
+
+        ``checkpoint_error`` and ``archive_error`` say why the last one in the background failed; None where
+        it did not. Nothing is lost by either, but the log grows until one succeeds.
         """
         self._check_open()
         seen = self._recorder.seen
@@ -230,6 +358,8 @@ class TidalDb(Reads):
             "last_seq": self.last_seq,
             "durable_seq": self.durable_seq,
             "checkpoint_seq": self._upkeep.checkpoint_seq,
+            "checkpoint_error": _said(self._upkeep.checkpoint_error),
+            "archive_error": _said(self._upkeep.archive_error),
             "unsynced_bytes": self._log.unsynced_bytes,
             "signals": self._ledger.stats(),
             **({} if seen is None else {"dedup": seen.stats()}),
@@ -251,12 +381,13 @@ class TidalDb(Reads):
     def _take_in(self, batch: EventBatch, last_seq: int) -> None:
         """Apply a batch that is in the log; for refresh()."""
         self._ledger.apply(batch)
+        self._session_state.on_events(batch)
         self._names.adopt(batch.new_keys)
         for materializer in self._materializers.values():
             materializer.on_events(batch)
         self._log = MemoryLog(last_seq)
 
-    def take_over(self, batch: EventBatch) -> tuple[int, int]:
+    def _take_over(self, batch: EventBatch) -> tuple[int, int]:
         """Record checked events of another store as they are, and their names; for salvage() and rebuild().
 
         Return their first and last sequence here. They are durable after flush().
@@ -271,6 +402,7 @@ class TidalDb(Reads):
         self,
         schema: Schema,
         ledger: SignalLedger,
+        sessions: SessionState,
         engine: StorageEngine,
         names: KeyNames,
         report: RecoveryReport,
@@ -278,6 +410,8 @@ class TidalDb(Reads):
         """Put other state in the place of all that there is; for refresh()."""
         before = self._engine
         self._answer_from(schema, ledger, engine, names)
+        self._session_state = sessions
+        self.sessions = self._make_sessions()
         self.recovery, self._log = report, MemoryLog(report.last_seq)
         self._compile()
         before.close()
@@ -327,6 +461,7 @@ class TidalDb(Reads):
         self._stop_compiled()
         self._upkeep.end_soon()
         try:
+            _to_its_end(self._stop_jobs)
             if not self._read_only and self._recorder.failure is None and self._log.ready:
                 self.checkpoint()
         except StoreClosed:
@@ -343,19 +478,13 @@ class TidalDb(Reads):
             if self._disk is not None and self._disk.lock is not None:
                 stack.callback(self._disk.lock.release)
             stack.callback(self._engine.close)
-            stack.callback(self._close_log)
+            stack.callback(_to_its_end, self._log.close)
 
-    def _close_log(self) -> None:
-        """Close the log to the end, whatever Ctrl-C says: its thread must not write once the lock is free."""
-        interruption: BaseException | None = None
-        while True:
-            try:
-                self._log.close()
-                break
-            except (KeyboardInterrupt, SystemExit) as error:
-                interruption = error
-        if interruption is not None:
-            raise interruption
+    def _stop_jobs(self) -> None:
+        with self._making_jobs:
+            self._jobs_ended = True
+        if self._jobs is not None:
+            self._jobs.close()
 
     def __enter__(self) -> Self:
         return self
@@ -382,6 +511,23 @@ class TidalDb(Reads):
         self._recorder.check()
 
 
+def _to_its_end(close: Callable[[], None]) -> None:
+    """Close what has threads, whatever Ctrl-C says: they must not write once the lock is free."""
+    interruption: BaseException | None = None
+    while True:
+        try:
+            close()
+            break
+        except (KeyboardInterrupt, SystemExit) as error:
+            interruption = error
+    if interruption is not None:
+        raise interruption
+
+
+def _said(error: Exception | None) -> str | None:
+    return None if error is None else f"{type(error).__name__}: {error}"
+
+
 @atexit.register
 def _close_at_exit() -> None:
     for db in list(_open_databases):
@@ -394,6 +540,8 @@ def _forget_in_child() -> None:
     for db in list(_open_databases):
         db._stop_compiled()
         db._closed = True
+        if db._jobs is not None:
+            db._jobs.abandon()
         _open_databases.discard(db)
 
 

@@ -19,6 +19,7 @@ from tidal.limits import Guard
 from tidal.log import Log, MemoryLog
 from tidal.parts import NewNames, pieces
 from tidal.schema import EventBatch
+from tidal.sessions import SessionState
 from tidal.wal.buffer import BufferedLogWriter
 
 
@@ -47,6 +48,7 @@ class Recorder:
     def __init__(
         self,
         ledger: SignalLedger,
+        sessions: SessionState,
         log: Log,
         names: KeyNames,
         seen: SeenEvents | None,
@@ -55,11 +57,13 @@ class Recorder:
     ) -> None:
         self.failure: BaseException | None = None
         self.seen = seen
-        self._ledger, self._log, self._names, self._on_growth = ledger, log, names, on_growth
+        self._ledger, self._sessions, self._log = ledger, sessions, log
+        self._names, self._on_growth = names, on_growth
         self._materializers = settings.materializers
         self._guard = Guard(settings.limits, ledger, log, settings.monotonic)
         self._gate = Gate()
-        # Append and apply as one, where materializers need the log's order or duplicates are judged in it.
+        # Append and apply as one, where materializers or sessions need the log's order or duplicates are
+        # judged in it.
         self._in_order = threading.Lock()
         # Who judges events, or must see them in the log's order, has them logged one by one.
         asked = settings.materializers or seen or self._guard.bounds_growth
@@ -88,8 +92,8 @@ class Recorder:
         """Record one event and return its sequence, once it is as durable as the policy says; 0 for a
         duplicate.
         """
-        signal_type, identifier, f32_weight, t, *_, new_keys = event
-        if self.counter is not None and not new_keys:
+        signal_type, identifier, f32_weight, t, _, session_id, _, new_keys = event
+        if self.counter is not None and not new_keys and (session_id is None or not self._sessions.used):
             self._ledger.add(signal_type.name, identifier, f32_weight, t)
             return self.counter.take(1)[1]
         if self._buffer is not None and not new_keys:
@@ -112,9 +116,21 @@ class Recorder:
                     self._write_unseen(self.seen, piece, names, tally)
 
     def _write(self, batch: EventBatch, tally: Tally) -> None:
-        with self._gate.passing(), self._in_order if self._materializers else contextlib.nullcontext():
-            tally.add(*self._log_and_apply(batch))
+        if batch.notes and not self._sessions.used:
+            # The first session of a store: events of sessions take their turn from now on, and none is
+            # under way that has not.
+            with self.standing_still():
+                tally.add(*self._log_and_apply(batch))
+        else:
+            with self._gate.passing(), self._turn(batch.session_id is not None):
+                tally.add(*self._log_and_apply(batch))
         self._on_growth()
+
+    def _turn(self, in_session: bool) -> contextlib.AbstractContextManager[object]:
+        """A block in which only one thread logs and applies, where the order matters to somebody."""
+        if self._materializers or (in_session and self._sessions.used):
+            return self._in_order
+        return contextlib.nullcontext()
 
     def _write_unseen(self, seen: SeenEvents, piece: EventBatch, names: NewNames, tally: Tally) -> None:
         """Log and apply what of a piece is no duplicate."""
@@ -161,6 +177,7 @@ class Recorder:
                 first, last = self._log.append(batch)
                 logged = True
             self._ledger.apply(batch)
+            self._sessions.on_events(batch)
             for materializer in self._materializers.values():
                 materializer.on_events(batch)
         except BaseException as failure:
@@ -174,12 +191,15 @@ class Recorder:
             self._guard.await_sync()
             self._on_growth()
             self._drains = drains
-        with self._single:
+        signal_type, identifier, f32_weight, t, _, session_id, *_ = event
+        with self._single, self._turn(session_id is not None):
             queued = False
             try:
                 seq = buffer.put(row_of(event))
                 queued = True
-                self._ledger.add(event[0].name, *event[1:4])
+                self._ledger.add(signal_type.name, identifier, f32_weight, t)
+                if session_id is not None and self._sessions.used:
+                    self._sessions.on_event(session_id, signal_type.type_id, f32_weight, t)
             except BaseException as failure:
                 self._note_doubt(failure, queued)
                 raise

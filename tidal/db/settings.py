@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import field
+from typing import TYPE_CHECKING, Any
 
 from tidal.archive.retention import Retention
 from tidal.dedup import Dedup
@@ -13,11 +13,16 @@ from tidal.durable import FileSystem, Lock
 from tidal.format.segment import LogIdentity
 from tidal.limits import Limits
 from tidal.materializer import Materializer
+from tidal.records import record
 from tidal.recovery import RecoveryReport
+from tidal.sessions import SessionLimits
 from tidal.store import StorePaths
 
+if TYPE_CHECKING:
+    from tidal.jobs import JobLimits
 
-@dataclass(frozen=True, slots=True)
+
+@record
 class Settings:
     """What open() was told and a database keeps."""
 
@@ -28,8 +33,10 @@ class Settings:
     materializers: Mapping[str, Materializer]
     dedup: Dedup | None = None
     limits: Limits = field(default_factory=Limits)
+    sessions: SessionLimits = field(default_factory=SessionLimits)
     archive: bool = True  # after each checkpoint that was due
     retention: Retention = field(default_factory=Retention)
+    jobs: JobLimits | None = None
     monotonic: Callable[[], float] = time.monotonic
 
     @property
@@ -38,7 +45,7 @@ class Settings:
         return self.wall_clock is time.time_ns and not self.event_clock
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class OnDisk:
     """What a database has beyond one in memory."""
 

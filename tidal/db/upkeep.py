@@ -17,6 +17,7 @@ from tidal.ledger import SignalLedger
 from tidal.log import Log
 from tidal.recovery import State, copy_state, needed_after, save_checkpoint
 from tidal.schema import Schema
+from tidal.sessions import SessionState
 
 _logger = logging.getLogger(__name__)
 
@@ -30,6 +31,7 @@ class Upkeep:
         self,
         schema: Schema,
         ledger: SignalLedger,
+        sessions: SessionState,
         log: Log,
         names: KeyNames,
         settings: Settings,
@@ -38,8 +40,10 @@ class Upkeep:
         now: Callable[[], int],
     ) -> None:
         self.checkpoint_seq = disk.report.checkpoint_seq if disk else 0
+        self.checkpoint_error: Exception | None = None  # of the last one, if it failed in the background
+        self.archive_error: Exception | None = None
         self.marks: Marks | None = None
-        self._ledger, self._log, self._names = ledger, log, names
+        self._ledger, self._sessions, self._log, self._names = ledger, sessions, log, names
         self._settings, self._disk, self._check = settings, disk, check
         self._archiver: Archiver | None = None
         if disk is not None:
@@ -68,7 +72,9 @@ class Upkeep:
             after = needed_after(self._disk.fs, self._disk.paths, self._disk.identity)
         with self._archiving:
             self._check()
-            return self._archiver.run(after, self._log.forget, stop=lambda: self._ending, progress=progress)
+            report = self._archiver.run(after, self._log.forget, stop=lambda: self._ending, progress=progress)
+            self.archive_error = None
+            return report
 
     def end_soon(self) -> None:
         """Let archiving stop at the next segment."""
@@ -100,6 +106,7 @@ class Upkeep:
             if not isinstance(error, Exception):
                 raise
             # The event is logged and applied: its caller must not take this for a refusal and send it again.
+            self.checkpoint_error = error
             _logger.error("no checkpoint could be begun: %s", error)
 
     def _save_aside(self, state: State) -> None:
@@ -107,6 +114,7 @@ class Upkeep:
             self._save(state)
         except (TidalError, OSError) as error:
             # Nothing is lost: the log goes back to the older checkpoint, and the next one is tried when due.
+            self.checkpoint_error = error
             _logger.error("checkpoint at %d failed: %s", state.seq, error)
         finally:
             self._checkpointing.release()
@@ -119,8 +127,10 @@ class Upkeep:
         try:
             if not self._ending:
                 archiver.run(self._needed_after, self._log.forget, stop=lambda: self._ending)
+                self.archive_error = None
         except (TidalError, OSError) as error:
             # Nothing is lost: what was not archived is in the log, and is tried after the next checkpoint.
+            self.archive_error = error
             _logger.error("archiving failed: %s", error)
         finally:
             self._archiving.release()
@@ -132,7 +142,9 @@ class Upkeep:
             self._check()
             seq = self._log.flush()  # a checkpoint must never be ahead of the log
             self._log_bytes = self._log.bytes_written
-            return copy_state(seq, self._log.head_hash, self._ledger, self._settings.materializers)
+            return copy_state(
+                seq, self._log.head_hash, self._ledger, self._sessions, self._settings.materializers
+            )
 
     def _save(self, state: State) -> int:
         if self._disk is not None and state.seq > self.checkpoint_seq:
@@ -140,4 +152,5 @@ class Upkeep:
             disk = self._disk
             self._needed_after = save_checkpoint(disk.fs, disk.paths, disk.identity, state)
             self.checkpoint_seq = state.seq
+            self.checkpoint_error = None
         return state.seq

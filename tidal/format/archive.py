@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -31,6 +30,7 @@ from tidal.format.payload import (
     DIRECTORY,
     EVENTS_PER_BATCH_MAX,
     KEY,
+    NOTE,
     SUMMARY,
     TAG_NEW_KEYS,
     TypeSet,
@@ -48,6 +48,7 @@ from tidal.format.segment import (
     parse_place_name,
     place_name,
 )
+from tidal.records import record
 from tidal.schema.events import EventBatch, IdColumn, NewKey
 from tidal.schema.evolution import SCHEMA_BYTES_MAX
 from tidal.schema.spec import KINDS
@@ -69,7 +70,7 @@ _SUM_MODULUS = 1 << (8 * _HASH_BYTES)
 _COUNT = struct.Struct("<Q")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ArchiveHeader:
     """The first 352 bytes of an archive file: whose events it holds, which, and how they are checked."""
 
@@ -165,7 +166,7 @@ class PlainHash:
     Each column's bytes are hashed by themselves: ids as u64, types as u8, weights as the bits of f32, times
     as i64; of an id that an event may lack 0 and then a byte, 1 if it has one. A column in which no event
     has an id counts as 32 zero bytes. New keys, whose place among the events is not part of what they say,
-    are hashed one by one, and added up.
+    are hashed one by one, and added up. Notes are hashed one after the other, if there are any.
     """
 
     def __init__(self) -> None:
@@ -174,6 +175,7 @@ class PlainHash:
         self._optional = [_OptionalHash() for _ in range(3)]
         self._keys = 0
         self._keys_sum = 0
+        self._notes: blake3 | None = None
 
     def add(self, batch: EventBatch) -> None:
         """Take in the events that come next."""
@@ -188,6 +190,9 @@ class PlainHash:
             optional.add(ids, len(batch))
         for key in batch.new_keys:
             self._keys_sum += int.from_bytes(_key_hash(key), "little")
+        for note in batch.notes:
+            self._notes = self._notes or blake3()
+            self._notes.update(NOTE.pack(len(note)) + note)
         self._events += len(batch)
         self._keys += len(batch.new_keys)
 
@@ -196,7 +201,8 @@ class PlainHash:
         digests = [state.digest() for state in self._columns] + [ids.digest() for ids in self._optional]
         keys = (self._keys_sum % _SUM_MODULUS).to_bytes(_HASH_BYTES, "little")
         counts = _COUNT.pack(self._events), _COUNT.pack(self._keys)
-        return blake3(b"".join((_PLAIN_DOMAIN, *counts, *digests, keys))).digest()
+        notes = [] if self._notes is None else [self._notes.digest()]
+        return blake3(b"".join((_PLAIN_DOMAIN, *counts, *digests, keys, *notes))).digest()
 
 
 class _OptionalHash:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from tidal.errors import FormatError
@@ -17,6 +16,7 @@ from tidal.format.document import bytes_of, decode_document, encode_document, in
 from tidal.format.frame import HASH_BYTES, SEQ_MAX
 from tidal.format.payload import TypeSet
 from tidal.format.segment import NO_HASH, STORE_ID_BYTES, LogIdentity
+from tidal.records import record
 
 ARCHIVE_MANIFEST_NAME: Final = "manifest.json"
 ARCHIVE_MANIFEST_FORMAT: Final = 1
@@ -30,7 +30,7 @@ _TYPES_BYTES = 32
 _I64 = 1 << 63
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ArchivedFile:
     """A file of the archive, of one segment. ``size`` in bytes; times in ns, both ends included."""
 
@@ -48,7 +48,7 @@ class ArchivedFile:
         return self.last_seq - self.base_seq + 1
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ArchiveManifest:
     """What an archive holds: the events from ``start_seq`` to ``last_seq``, all of them."""
 

@@ -7,13 +7,13 @@ and ``clean`` says that there is nothing beside what is listed. docs/format/mani
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from tidal.errors import FormatError
 from tidal.format.document import bytes_of, decode_document, encode_document, integer_of
 from tidal.format.frame import HASH_BYTES, SEQ_MAX
 from tidal.format.segment import NO_HASH, STORE_ID_BYTES, LogIdentity
+from tidal.records import record
 
 MANIFEST_NAME: Final = "manifest.json"
 MANIFEST_FORMAT: Final = 1
@@ -23,7 +23,7 @@ _FIELDS: Final = ("store_id", "region", "shard", "epoch", "clean", "start_seq", 
 _SEGMENT_FIELDS: Final = ("base_seq", "last_seq", "size", "final_hash")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ListedSegment:
     """A sealed segment as the manifest knows it; ``size`` in bytes."""
 
@@ -33,7 +33,7 @@ class ListedSegment:
     final_hash: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Manifest:
     """What a log holds at least. ``epoch`` is the newest that a writer was opened with."""
 

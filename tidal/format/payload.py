@@ -13,7 +13,7 @@ Everything is little-endian. A decoder refuses whatever the encoder would not ha
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 import blake3
@@ -29,7 +29,15 @@ from tidal.format.columns import (
     squeeze,
     unsqueeze,
 )
-from tidal.schema.events import TIME_MAX_NS, TIME_MIN_NS, U64, EventBatch, IdColumn, NewKey
+from tidal.schema.events import (
+    NOTE_BYTES_MAX,
+    TIME_MAX_NS,
+    TIME_MIN_NS,
+    U64,
+    EventBatch,
+    IdColumn,
+    NewKey,
+)
 from tidal.schema.spec import KINDS
 
 # These numbers are on disk and do not change.
@@ -37,6 +45,7 @@ EVENTS_PER_BATCH_MAX: Final = 65_536
 KEYS_BYTES_MAX: Final = 1 << 24  # of all new keys of a batch
 KEY_BYTES_MAX: Final = (1 << 16) - 1  # of one key in UTF-8
 KEYS_PER_EVENT_MAX: Final = 6  # an event names two ids, which may be of each of the three kinds
+NOTES_BYTES_MAX: Final = 1 << 23  # of all notes of a batch, with their lengths
 PAYLOAD_BYTES_MAX: Final = 1 << 25
 
 TAG_ENTITY_ID: Final = 1
@@ -50,6 +59,7 @@ TAG_SESSION_VALID: Final = 8
 TAG_EVENT_ID: Final = 9
 TAG_EVENT_VALID: Final = 10
 TAG_NEW_KEYS: Final = 11
+TAG_NOTES: Final = 12
 
 FORM_BITS: Final = 0  # the words are the values' bits
 FORM_WHOLE: Final = 1  # weights only: the words are zigzag integers
@@ -57,10 +67,11 @@ FORM_WHOLE: Final = 1  # weights only: the words are zigzag integers
 SUMMARY: Final = struct.Struct("<qq32sqH6s")  # min time, max time, types, received at, columns, reserved
 DIRECTORY: Final = struct.Struct("<BBBBIII")  # tag, codec, form, compression, raw, stored, parameter
 KEY: Final = struct.Struct("<BHQ")  # kind, length, id; then the UTF-8 bytes
+NOTE: Final = struct.Struct("<H")  # length; then the bytes
 
 _REQUIRED = (TAG_ENTITY_ID, TAG_TYPE_ID, TAG_WEIGHT, TAG_TIMESTAMP)
 _VALIDITY_TAGS = (TAG_USER_VALID, TAG_SESSION_VALID, TAG_EVENT_VALID)
-_TAGS_MAX = TAG_NEW_KEYS
+_TAGS_MAX = TAG_NOTES
 
 TypeSet = bytes  # 32 bytes: bit t % 8 of byte t // 8 is set if type t occurs
 
@@ -127,7 +138,8 @@ def encode_payload(batch: EventBatch, received_at: int, *, small: bool = False) 
     as long. Any choice is decoded alike.
 
     ValueError for no events, more than EVENTS_PER_BATCH_MAX, a weight that is not finite, a time outside
-    TIME_MIN_NS to TIME_MAX_NS, or keys beyond KEY_BYTES_MAX, KEYS_BYTES_MAX or KEYS_PER_EVENT_MAX:
+    TIME_MIN_NS to TIME_MAX_NS, keys beyond KEY_BYTES_MAX, KEYS_BYTES_MAX or KEYS_PER_EVENT_MAX, notes
+    beyond NOTE_BYTES_MAX or NOTES_BYTES_MAX, or another number of them than there are events that have one:
     splitting and checking are the caller's.
     """
     count = len(batch)
@@ -140,6 +152,8 @@ def encode_payload(batch: EventBatch, received_at: int, *, small: bool = False) 
         raise ValueError(
             f"times from {min_time} to {max_time} ns; they are in {TIME_MIN_NS} to {TIME_MAX_NS}"
         )
+    if batch.notes:
+        _check_notes(batch)
     directory, columns = [], []
     for entry, stored in _encode_columns(batch, small):
         directory.append(DIRECTORY.pack(*entry))
@@ -164,6 +178,8 @@ def _encode_columns(batch: EventBatch, small: bool) -> Iterator[tuple[_Entry, by
             yield from _encode_optional(tag, column, len(batch), small)
     if batch.new_keys:
         yield _encode_keys(batch.new_keys, small)
+    if batch.notes:
+        yield _encode_notes(batch.notes, small)
 
 
 def _encode_words(tag: int, words: U64, small: bool, form: int = FORM_BITS) -> tuple[_Entry, bytes]:
@@ -207,6 +223,26 @@ def _encode_keys(keys: tuple[NewKey, ...], small: bool) -> tuple[_Entry, bytes]:
     return _Entry(TAG_NEW_KEYS, CODEC_RAW, FORM_BITS, compression, len(plain), len(stored), len(keys)), stored
 
 
+def note_bytes(notes: Iterable[bytes]) -> int:
+    """Return the bytes that notes take in a payload before they are compressed."""
+    return sum(NOTE.size + len(note) for note in notes)
+
+
+def _check_notes(batch: EventBatch) -> None:
+    if len(batch.notes) != (due := len(batch.note_rows())):
+        raise ValueError(f"{len(batch.notes)} notes for {due} events that have one")
+    if (longest := max(map(len, batch.notes))) > NOTE_BYTES_MAX:
+        raise ValueError(f"a note of {longest} bytes; the longest is {NOTE_BYTES_MAX}")
+    if (total := note_bytes(batch.notes)) > NOTES_BYTES_MAX:
+        raise ValueError(f"{total} bytes of notes in a batch; the most is {NOTES_BYTES_MAX}")
+
+
+def _encode_notes(notes: tuple[bytes, ...], small: bool) -> tuple[_Entry, bytes]:
+    plain = b"".join(part for note in notes for part in (NOTE.pack(len(note)), note))
+    compression, stored = squeeze(plain, small=small)
+    return _Entry(TAG_NOTES, CODEC_RAW, FORM_BITS, compression, len(plain), len(stored), len(notes)), stored
+
+
 # ------------------------------------------------------------------------------------ decode
 
 
@@ -238,6 +274,8 @@ def decode_payload(payload: memoryview, count: int) -> EventBatch:
         raise FormatError(str(error)) from error
     if kernels.summarise(batch.timestamp, batch.type_id) != summary[:3]:
         raise FormatError("the summary does not agree with the columns")
+    if batch.notes and len(batch.notes) != len(batch.note_rows()):
+        raise FormatError(f"{len(batch.notes)} notes for {len(batch.note_rows())} events that have one")
     return batch
 
 
@@ -284,6 +322,7 @@ def _decode_columns(columns: dict[int, tuple[_Entry, memoryview]], count: int) -
         session_id=_decode_optional(columns, TAG_SESSION_ID, count),
         event_id=_decode_optional(columns, TAG_EVENT_ID, count),
         new_keys=_decode_keys(*columns[TAG_NEW_KEYS], count) if TAG_NEW_KEYS in columns else (),
+        notes=_decode_notes(*columns[TAG_NOTES], count) if TAG_NOTES in columns else (),
     )
 
 
@@ -346,3 +385,26 @@ def _decode_keys(entry: _Entry, stored: memoryview, count: int) -> tuple[NewKey,
     if len(keys) != entry.parameter or not keys:
         raise FormatError(f"{len(keys)} new keys where {entry.parameter} are due")
     return tuple(keys)
+
+
+def _decode_notes(entry: _Entry, stored: memoryview, count: int) -> tuple[bytes, ...]:
+    if entry.codec != CODEC_RAW or entry.raw_bytes > NOTES_BYTES_MAX:
+        raise FormatError(f"{entry.raw_bytes} bytes of notes in codec {entry.codec}")
+    most = min(count, entry.raw_bytes // NOTE.size)
+    if not -(-entry.raw_bytes // (NOTE.size + NOTE_BYTES_MAX)) <= entry.parameter <= most or not most:
+        raise FormatError(f"{entry.parameter} notes in {entry.raw_bytes} bytes for {count} events")
+    plain = unsqueeze(entry.compression, stored, entry.raw_bytes)
+    notes: list[bytes] = []
+    offset = 0
+    while offset < len(plain):
+        if len(plain) - offset < NOTE.size or len(notes) == entry.parameter:
+            raise FormatError("a note is cut off, or one too many")
+        (length,) = NOTE.unpack_from(plain, offset)
+        offset += NOTE.size
+        if length > len(plain) - offset:
+            raise FormatError(f"a note of {length} bytes")
+        notes.append(bytes(plain[offset : offset + length]))
+        offset += length
+    if len(notes) != entry.parameter:
+        raise FormatError(f"{len(notes)} notes where {entry.parameter} are due")
+    return tuple(notes)

@@ -32,13 +32,13 @@ from __future__ import annotations
 
 import re
 import struct
-from dataclasses import dataclass
 from typing import Final
 
 import blake3
 
 from tidal.errors import FormatError, FormatTooNew
 from tidal.format.payload import TypeSet
+from tidal.records import record
 
 # These numbers are on disk and do not change.
 SEGMENT_MAGIC: Final = b"tidalwal"
@@ -61,7 +61,7 @@ _PREFIX, _SUFFIX = "wal-", ".seg"
 _U16_MAX = (1 << 16) - 1
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LogIdentity:
     """Whose log it is. The epoch is raised each time that a store is opened for writing."""
 
@@ -112,7 +112,7 @@ def parse_place_name(name: str, prefix: str, suffix: str) -> tuple[int, int, int
     return region, shard, base_seq
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SegmentHeader:
     """The first 128 bytes of a segment."""
 
@@ -165,7 +165,7 @@ def _header_hash(head: bytes) -> bytes:
     return blake3.blake3(_HEADER_DOMAIN + head).digest()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Seal:
     """The last 144 bytes of a finished segment: what all its frames say together."""
 

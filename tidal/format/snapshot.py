@@ -24,7 +24,7 @@ import math
 import re
 import struct
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import fields
 from enum import IntEnum
 from typing import Any, Final
 
@@ -34,6 +34,7 @@ from blake3 import blake3
 from numpy.typing import NDArray
 
 from tidal.errors import FormatTooNew
+from tidal.records import record
 
 Section = NDArray[Any] | bytes
 
@@ -110,7 +111,7 @@ class DamagedSnapshot(ValueError):
         super().__init__(f"at byte {offset}: {reason}")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SnapshotHeader:
     """What a checkpoint is of, and how long its parts are."""
 
@@ -133,7 +134,7 @@ class SnapshotHeader:
         return _align(HEADER_BYTES + self.directory_bytes)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SectionEntry:
     """One row of the directory."""
 
@@ -295,7 +296,7 @@ def decode_header(data: bytes, file_bytes: int) -> SnapshotHeader:
         )
     if any(values["reserved"]):
         raise DamagedSnapshot(0, "reserved bytes of the header are not zero")
-    header = SnapshotHeader(**{name: values[name] for name in SnapshotHeader.__slots__})
+    header = SnapshotHeader(**{it.name: values[it.name] for it in fields(SnapshotHeader)})
     if header.file_bytes != file_bytes:
         raise DamagedSnapshot(0, f"the file has {file_bytes} bytes, its header says {header.file_bytes}")
     if header.sections_offset > file_bytes:
@@ -438,5 +439,5 @@ def _padding(offset: int) -> bytes:
     return bytes(_align(offset) - offset)
 
 
-def _names(fields: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
-    return tuple(name for name, _ in fields)
+def _names(layout: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
+    return tuple(name for name, _ in layout)

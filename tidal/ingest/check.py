@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
@@ -15,6 +14,7 @@ from tidal.ingest.convert import TYPE_COUNT_MAX, Ids, ids, times, type_ids, weig
 from tidal.ingest.keys import KeyResolver, ResolveKeys
 from tidal.ingest.refused import OnError, Refusals, RefusedRow
 from tidal.ingest.scalars import TimeRange, not_signed
+from tidal.records import record
 from tidal.schema.events import U64, EventBatch, IdColumn
 from tidal.schema.spec import KINDS, Schema
 
@@ -36,7 +36,7 @@ class Prepared(NamedTuple):
     refused: tuple[RefusedRow, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Rules:
     """What holds for all rows of one ingest call."""
 
@@ -105,12 +105,16 @@ def prepare(columns: Mapping[str, Column], rules: Rules, keys: KeyResolver, firs
         entity = _select(entity, good)
         optional = {name: _select(column, good) for name, column in optional.items()}
 
+    entity_id = _resolve_entities(entity, type_id, schema, keys)
+    ids = {name: _resolve_optional(name, column, keys) for name, column in optional.items()}
     batch = EventBatch(
-        entity_id=_resolve_entities(entity, type_id, schema, keys),
-        type_id=type_id,
-        weight=weight,
-        timestamp=timestamp,
-        **{name: _resolve_optional(name, column, keys) for name, column in optional.items()},
+        entity_id,
+        type_id,
+        weight,
+        timestamp,
+        user_id=ids.get("user_id"),
+        session_id=ids.get("session_id"),
+        event_id=ids.get("event_id"),
         new_keys=keys.take_new_keys(),
     )
     return Prepared(batch, refused)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from datetime import date
 from numbers import Number
 from typing import Any, cast
@@ -13,13 +12,14 @@ from numpy.typing import NDArray
 
 from tidal._ext.arrow import Stream
 from tidal.errors import InvalidEvent
+from tidal.records import record
 from tidal.schema.events import ID_MAX
 
 # Values that are one value although some of them have a length or an array form.
 _SCALARS = (str, bytes, Number, np.generic, date)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Column:
     """One column as its source holds it: contiguous, aligned, native byte order.
 

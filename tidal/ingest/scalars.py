@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import operator
 import struct
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from numbers import Real
@@ -13,6 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from tidal.records import record
 from tidal.schema.durations import NS_PER_SECOND, format_duration
 from tidal.schema.events import ID_MAX, KEY_BYTES_MAX, TIME_MAX_NS, TIME_MIN_NS
 
@@ -44,7 +44,7 @@ class Unfit(ValueError):
     """The value is not this field of an event; the message is the reason."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class TimeRange:
     """Which times are taken: not before TIME_MIN_NS, not after ``last_ns``."""
 

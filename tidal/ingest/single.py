@@ -38,24 +38,28 @@ def prepare_one(
     signal_type = schema.signal(signal)
     new: tuple[NewKey, ...] = ()
     if type(entity_id) is not int or not 0 <= entity_id <= ID_MAX:
-        entity_id, new = _id("entity_id", entity_id, signal_type.kind, resolve_keys)
+        entity_id, new = resolve_one("entity_id", entity_id, signal_type.kind, resolve_keys)
     if type(weight) is not float or weight != 1.0:
         given, weight = weight, _field("weight", weight, weight_of)
         if weight < 0 and not signal_type.signed:
             raise _error("weight", given, not_signed(signal))
-    if timestamp is None:
-        timestamp = now_ns
-    elif type(timestamp) is not int or not TIME_MIN_NS <= timestamp <= now_ns:
-        within = TimeRange.until(now_ns, max_future_skew_ns)
-        timestamp = _field("timestamp", timestamp, lambda value: time_of(value, within))
+    timestamp = now_ns if timestamp is None else checked_time(timestamp, now_ns, max_future_skew_ns)
     if user_id is not None and (type(user_id) is not int or not 0 <= user_id <= ID_MAX):
-        user_id, new_user = _id("user_id", user_id, "user", resolve_keys)
+        user_id, new_user = resolve_one("user_id", user_id, "user", resolve_keys)
         new += tuple(key for key in new_user if key not in new)
     if session_id is not None:
-        session_id, _ = _id("session_id", session_id, None, resolve_keys)
+        session_id, _ = resolve_one("session_id", session_id, None, resolve_keys)
     if event_id is not None:
-        event_id, _ = _id("event_id", event_id, None, resolve_keys)
+        event_id, _ = resolve_one("event_id", event_id, None, resolve_keys)
     return signal_type, entity_id, weight, timestamp, user_id, session_id, event_id, new
+
+
+def checked_time(timestamp: Any, now_ns: int, max_future_skew_ns: int | None) -> int:
+    """Return the time of one event in ns, or raise InvalidEvent."""
+    if type(timestamp) is int and TIME_MIN_NS <= timestamp <= now_ns:
+        return timestamp
+    within = TimeRange.until(now_ns, max_future_skew_ns)
+    return _field("timestamp", timestamp, lambda value: time_of(value, within))
 
 
 def row_of(event: OneEvent) -> EventRow:
@@ -69,9 +73,10 @@ def batch_of(event: OneEvent) -> EventBatch:
     return batch_of_rows((row_of(event),), event[-1])
 
 
-def _id(
+def resolve_one(
     column: str, value: Any, kind: str | None, resolve_keys: ResolveKeys
 ) -> tuple[int, tuple[NewKey, ...]]:
+    """Return the id that a value of a column stands for, and its name if that is new."""
     if not isinstance(value, str):
         return _field(column, value, id_of), ()
     ids, new = resolve_keys(kind, (_field(column, value, key_of),))

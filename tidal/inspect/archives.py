@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from blake3 import blake3
@@ -37,10 +36,11 @@ from tidal.format.segment import STORE_ID_BYTES, LogIdentity
 from tidal.inspect.documents import read_document
 from tidal.inspect.findings import Notebook
 from tidal.inspect.log import Advance
+from tidal.records import record
 from tidal.schema import EventBatch, Schema, schema_from_json
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ArchiveContents:
     """What the head of an archive file says; ``problem`` is what is wrong with schema and directory."""
 
@@ -142,7 +142,7 @@ def _check_blocks(file: File, found: ArchiveContents, book: Notebook) -> None:
             book.damage("archive-damaged", path, "the events do not match the hash of them all")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ArchiveFacts:
     """What an archive holds, for what is held against it."""
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from tidal.checkpoint.reader import verify_section
-from tidal.durable import File, FileSystem, OsFileSystem, read_file
+from tidal.durable import File, FileSystem, read_file
 from tidal.errors import CorruptionError, FormatError, FormatTooNew, SchemaError, StorageError
 from tidal.format.archive import ArchiveHeader
 from tidal.format.frame import Frame
@@ -26,7 +25,9 @@ from tidal.inspect.events import Time, schema_near, type_names
 from tidal.inspect.files import check_file
 from tidal.inspect.findings import Finding, Notebook
 from tidal.inspect.kinds import Kind, file_kind
+from tidal.inspect.place import file_system_for
 from tidal.inspect.segments import Contents, read_contents
+from tidal.records import record
 from tidal.schema import Schema
 from tidal.schema.durations import format_duration
 from tidal.storage import KEYSPACES, SqliteEngine
@@ -41,7 +42,7 @@ class Table(NamedTuple):
     rows: list[tuple[Any, ...]]
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Dump:
     """What a file says of itself, and what is wrong with it."""
 
@@ -64,7 +65,8 @@ def dump(path: Path | str, *, schema: Schema | None = None, file_system: FileSys
     one. Damaged files are shown as far as they can be read; ``problems`` say where that ends. Raises
     StoreMissing, UsageError for what tidal never wrote and for folders, StorageError.
     """
-    path, fs = Path(path).resolve(), file_system or OsFileSystem()
+    path = Path(path).resolve()
+    fs = file_system or file_system_for(path)
     kind = file_kind(fs, path)
     book = Notebook(path.parent)
     check_file(fs, path, kind, book, lambda size: None)

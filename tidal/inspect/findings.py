@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from tidal.errors import CorruptionError, FormatTooNew, StorageError
+from tidal.inspect.advice import ADVICE
+from tidal.records import record
 
 
 class Severity(StrEnum):
@@ -16,6 +18,7 @@ class Severity(StrEnum):
 
     DAMAGE = "damage"  # bytes are not what was written, or are missing
     UNREADABLE = "unreadable"  # nothing is known: the machine refused to read, or this tidal is too old
+    RISK = "risk"  # nothing is wrong with the bytes, but this may lose some, or stop the store
     UNFINISHED = "unfinished"  # as a crash or a writer at work leaves it; the next open settles it
     NOTE = "note"  # worth knowing, nothing to do
 
@@ -23,78 +26,8 @@ class Severity(StrEnum):
 _WORST_FIRST: Final = tuple(Severity)
 GOOD: Final = "good"
 
-_SALVAGE: Final = (
-    "stop what writes to the store and copy the folder; if a backup has this file, put it back (compare with "
-    "tidalctl verify); else bring what is left into a new store with: tidal salvage STORE NEW_STORE"
-)
 
-ADVICE: Final[dict[str, str]] = {
-    "batch-damaged": _SALVAGE,
-    "batch-misfit": _SALVAGE,
-    "header-damaged": _SALVAGE,
-    "seal-missing": _SALVAGE,
-    "seal-misfit": _SALVAGE,
-    "segment-missing": _SALVAGE,
-    "segment-foreign": "move the file out of the folder: it belongs to another store or another place",
-    "chain-broken": _SALVAGE,
-    "events-gone": "nothing: a checkpoint holds their effect; their rows are gone from the history",
-    "tail-torn": (
-        "nothing, if a process is writing or was killed: the next open for writing cuts the end off and "
-        "keeps a copy in quarantine/"
-    ),
-    "log-open": "nothing: a process is writing, or was killed; the next open for writing settles it",
-    "segment-unborn": "nothing: the next open for writing removes it",
-    "segment-left": "nothing: its events are archived or retired; the next open for writing removes it",
-    "segment-archived": (
-        "nothing is lost: the archive has these events; the file goes when the log is archived next (tidal "
-        "archive STORE); then look for the cause, a failing disk or memory"
-    ),
-    "manifest-damaged": _SALVAGE,
-    "manifest-missing": _SALVAGE,
-    "manifest-misfit": _SALVAGE,
-    "checkpoint-damaged": (
-        "nothing at once: opening uses the one before and more of the log, and puts this one into "
-        "quarantine/; then look for the cause, a failing disk or memory"
-    ),
-    "checkpoint-foreign": "move the file out of the folder: it belongs to another store",
-    "checkpoint-ahead": _SALVAGE,
-    "state-lost": _SALVAGE,
-    "archive-damaged": (
-        "put the file back from a backup (compare with tidalctl verify); live state does not need it, "
-        "replays and rebuilds do"
-    ),
-    "archive-missing": (
-        "put the file back from a backup; live state does not need it, replays and rebuilds do"
-    ),
-    "archive-misfit": (
-        "put the archive folder back from a backup; live state does not need it, replays and rebuilds do"
-    ),
-    "identity-damaged": (
-        "put store.json back from a backup, or bring the events into a new store with: tidal salvage STORE "
-        "NEW_STORE"
-    ),
-    "schema-damaged": (
-        "put schema.json back from a backup or from a program that declares the same signal types in the "
-        "same order, or give them to: tidal salvage STORE NEW_STORE --schema FILE"
-    ),
-    "entities-damaged": (
-        "put entities.sqlite back from a backup, or keep the rows that are good with: tidal salvage STORE "
-        "NEW_STORE; events are not affected"
-    ),
-    "marks-damaged": "put the file back from a backup; until then nothing more is archived or retired",
-    "not-canonical": "nothing: what it says is intact, but these are not the bytes that tidal wrote",
-    "unknown-type": "put the schema.json back that belongs to this log: it must declare every type in it",
-    "not-regular": "put a plain file in its place: tidal follows no links and opens no devices",
-    "read-failed": "look at the disk (dmesg, smartctl) and at the file's permissions, then verify again",
-    "too-new": "use a tidal that is at least as new as the one that wrote the file; nothing is wrong with it",
-    "leftover": "nothing: the next open for writing removes it",
-    "quarantined": "nothing: tidal put it aside and never reads it; remove it once nobody asks for it",
-    "not-ours": "nothing: tidal did not write it and does not read it",
-    "unexamined": "nothing",
-}
-
-
-@dataclass(frozen=True, slots=True)
+@record
 class Finding:
     """One thing to know about one file. Sequences are those of the events that it affects."""
 
@@ -124,7 +57,7 @@ class Finding:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class FileLooked:
     """One file that was read whole."""
 
@@ -209,7 +142,7 @@ class Notebook:
         return any(finding.severity is Severity.DAMAGE for finding in self.findings)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Report:
     """Everything that verify() found; ``first_seq`` and ``last_seq`` are of the events in log and archive."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
 from tidal.durable import TEMPORARY_SUFFIX, FileSystem
@@ -15,13 +15,14 @@ from tidal.format.segment import NO_HASH, LogIdentity, parse_segment_name
 from tidal.inspect.documents import read_document
 from tidal.inspect.findings import Notebook, Severity
 from tidal.inspect.segments import Around, Contents, check_contents, read_contents
+from tidal.records import record
 
 _EPOCHS_TRIED = 10_000  # newest first, where a segment's header is lost
 
 Advance = Callable[[int], None]  # is told the bytes that were looked at
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LogFacts:
     """What the log holds, for what is held against it."""
 
@@ -31,7 +32,7 @@ class LogFacts:
     hashes: dict[int, bytes] = field(default_factory=dict)  # after the events that were asked for
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Known:
     """What the rest of the store says of its log."""
 
@@ -41,7 +42,7 @@ class Known:
     asked: frozenset[int] = frozenset()  # sequences after which the log's hash is wanted
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Link:
     """A segment as a link of the chain; None is what the damage has."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from tidal.durable import FileSystem
@@ -18,11 +17,12 @@ from tidal.format.segment import (
     parse_segment_name,
 )
 from tidal.inspect.findings import Notebook, Severity
+from tidal.records import record
 from tidal.wal.segments import has_data, read_segment
 from tidal.wal.sift import Bad, Hole, SealAt, TooNew, Unit, guess_header, sift
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Contents:
     """A segment's bytes, and the units in them. Without a header nothing behind it can be checked."""
 
@@ -82,7 +82,7 @@ def read_contents(
     return Contents(path, data, header, link, problem, units)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Around:
     """What is known about a segment from outside it."""
 

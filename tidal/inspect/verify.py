@@ -10,8 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from tidal.durable import TEMPORARY_SUFFIX, FileSystem, OsFileSystem
-from tidal.errors import CorruptionError, StorageError
+from tidal.durable import TEMPORARY_SUFFIX, FileSystem
 from tidal.format.archive import archive_name
 from tidal.format.payload import TypeSet, type_set
 from tidal.format.segment import segment_name
@@ -23,7 +22,10 @@ from tidal.inspect.files import check_file
 from tidal.inspect.findings import FileLooked, Finding, Notebook, Report, Severity
 from tidal.inspect.kinds import Kind, kind_of, names_in
 from tidal.inspect.log import Known, LogFacts, check_log
+from tidal.inspect.place import file_system_for
+from tidal.inspect.sizes import size_of
 from tidal.schema import Schema
+from tidal.schema.events import NOTE_TYPE_ID
 from tidal.store import StorePaths
 
 Progress = Callable[[int, float], None]  # bytes looked at, and which share of all that is
@@ -54,7 +56,8 @@ def verify(
     >>> report.damaged, report.first_seq, report.last_seq
     (False, 1, 1)
     """
-    path, fs = Path(path).resolve(), file_system or OsFileSystem()  # links lead to a store, none are in it
+    path = Path(path).resolve()  # links lead to a store, none are in it
+    fs = file_system or file_system_for(path)
     kind = kind_of(fs, path)
     folder = kind in (Kind.STORE, Kind.ARCHIVE_FOLDER)
     look = _Look(fs, path if folder else path.parent, progress, _bytes_below(fs, path))
@@ -150,7 +153,7 @@ class _Look:
 
 
 def _types(schema: Schema | None) -> TypeSet | None:
-    return type_set({signal.type_id for signal in schema}) if schema else None
+    return type_set({NOTE_TYPE_ID, *(signal.type_id for signal in schema)}) if schema else None
 
 
 def _check_agreement(
@@ -223,21 +226,14 @@ def _note_others(fs: FileSystem, paths: StorePaths, book: Notebook) -> None:
 
 def _signature(fs: FileSystem, folder: Path) -> list[tuple[str, int]]:
     """Names and sizes: what a writer at work changes."""
-    return [(name, _size(fs, folder / name)) for name in fs.list_dir(folder)]
+    return [(name, size_of(fs, folder / name)) for name in fs.list_dir(folder)]
 
 
 def _bytes_below(fs: FileSystem, path: Path) -> int:
     """Return the bytes of all files of a store; of a folder or file what is in it."""
     names = names_in(fs, path)
     if names is None:
-        return _size(fs, path)
+        return size_of(fs, path)
     paths = StorePaths(path)
     folders = (path, paths.wal, paths.archive, paths.checkpoints)
-    return sum(_size(fs, folder / name) for folder in folders for name in fs.list_dir(folder))
-
-
-def _size(fs: FileSystem, path: Path) -> int:
-    try:
-        return fs.size(path)
-    except (StorageError, CorruptionError):
-        return 0  # it vanished, or says no size: then it is not there for the progress, either
+    return sum(size_of(fs, folder / name) for folder in folders for name in fs.list_dir(folder))

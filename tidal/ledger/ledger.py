@@ -15,7 +15,7 @@ from tidal.errors import InvalidOption, SchemaError
 from tidal.ledger.saved import ARRAYS, SavedShard
 from tidal.ledger.table import Ranking, Table, checked_k, rank_best
 from tidal.schema.durations import Duration
-from tidal.schema.events import EventBatch
+from tidal.schema.events import NOTE_TYPE_ID, EventBatch
 from tidal.schema.measures import measures_of, parse_measure, parse_qualified
 from tidal.schema.spec import ALL, WINDOW_SECONDS, Schema
 
@@ -54,12 +54,17 @@ class SignalLedger:
     # ------------------------------------------------------------------------------ writing
 
     def apply(self, batch: EventBatch) -> None:
-        """Apply the events of a batch, in order. O(n); releases the GIL.
+        """Apply the events of a batch, in order; operations of sessions change nothing. O(n); releases the
+        GIL.
 
         SchemaError, with nothing applied, for a type id that the schema does not have.
         """
         if len(batch) == 0:
             return
+        if batch.notes:
+            batch = batch.where(batch.type_id != NOTE_TYPE_ID)
+            if len(batch) == 0:
+                return
         first = int(batch.type_id[0])
         if (batch.type_id == first).all():
             self._table_of(first).ingest(batch.entity_id, batch.weight, batch.timestamp)
@@ -180,7 +185,7 @@ class SignalLedger:
     def count_new(self, batch: EventBatch) -> int:
         """Return how many entities the events of a batch would add to entity_count(). O(n log n)."""
         new = 0
-        for type_id in np.unique(batch.type_id):
+        for type_id in np.unique(batch.type_id[batch.type_id != NOTE_TYPE_ID]):
             ids = np.unique(batch.entity_id[batch.type_id == type_id])
             new += int((self._by_id[int(type_id)].counts(ids, ALL, 0, False) == 0).sum())
         return new

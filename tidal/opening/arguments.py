@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
@@ -26,9 +25,13 @@ from tidal.materializer import Materializer
 from tidal.opening.options import Recovery, StoreOptions, Wiring
 from tidal.opening.stored import open_store
 from tidal.schema import Duration, Schema, SchemaBuilder, parse_duration
+from tidal.sessions import SessionLimits, SessionState
 from tidal.storage import MemoryEngine, StorageEngine
 from tidal.store import StorePaths
 from tidal.wal import SyncPolicy, parse_sync
+
+if TYPE_CHECKING:
+    from tidal.jobs import JobLimits
 
 Clock = Literal["system", "event"] | Callable[[], int]
 
@@ -47,8 +50,10 @@ def open(
     checkpoint_bytes: int | None = CHECKPOINT_BYTES_DEFAULT,
     dedup: str | Dedup | None = None,
     limits: Limits | None = None,
+    sessions: SessionLimits | None = None,
     archive: bool = True,
     retain: Retain = FOREVER,
+    jobs: JobLimits | None = None,
     read_only: bool = False,
     recovery: Recovery = "strict",
     file_system: FileSystem | None = None,
@@ -67,8 +72,10 @@ def open(
     - ``checkpoint_bytes``: log written between two checkpoints; None: only by ``checkpoint()`` and at close.
     - ``dedup``: drop and count duplicates: ``"event_id"``, ``"content"`` or a tidal.Dedup, which says how.
     - ``limits``: what the database may take before calls raise LimitExceeded; a tidal.Limits.
+    - ``sessions``: how long sessions live, and what may be done in them; a tidal.SessionLimits.
     - ``archive``: after each checkpoint that was due, move what the log needs no longer to the archive.
     - ``retain``: how much of the archive is kept: ``"forever"``, an age (``"90d"``) or a size (``"10GiB"``).
+    - ``jobs``: what the export jobs of ``db.jobs`` may take; a tidal.JobLimits.
     - ``read_only``: see what the log holds now; no byte is changed, no lock taken, writes raise ReadOnly, and
       ``refresh()`` takes in what another process has written since.
     - ``recovery``: ``"strict"`` cuts off what a crash left unfinished at the log's end (``db.recovery`` says
@@ -101,8 +108,10 @@ def open(
         materializers=_checked_materializers(materializers),
         dedup=parse_dedup(dedup),
         limits=_checked_limits(limits),
+        sessions=_checked_sessions(sessions),
         archive=_checked_flag("archive", archive),
         retention=parse_retain(retain),
+        jobs=_checked_jobs(jobs),
     )
     if type(shards) is not int or not 1 <= shards <= SHARDS_MAX:
         raise InvalidOption(f"shards={shards!r}: choose an integer from 1 to {SHARDS_MAX}")
@@ -113,8 +122,9 @@ def open(
             raise ReadOnly("a database in memory that only reads could never hold anything; give a path")
         engine: StorageEngine = MemoryEngine()
         ledger = SignalLedger(schema, shards=shards)
-        seen = None if settings.dedup is None else SeenEvents(settings.dedup, secrets.token_bytes(KEY_BYTES))
-        return TidalDb(schema, ledger, MemoryLog(), engine, KeyNames(engine), settings, seen=seen)
+        seen = None if settings.dedup is None else SeenEvents(settings.dedup, os.urandom(KEY_BYTES))
+        held = SessionState(settings.sessions.closed, settings.sessions.retention_ns)
+        return TidalDb(schema, ledger, held, MemoryLog(), engine, KeyNames(engine), settings, seen=seen)
     paths = StorePaths(checked_folder("path", path, "; None for memory"))
     with advice_on_damage(paths.base):
         return open_store(paths, options, settings, Wiring(file_system or OsFileSystem(any_owner=read_only)))
@@ -194,6 +204,24 @@ def _checked_limits(limits: object) -> Limits:
     if not isinstance(limits, Limits):
         raise InvalidOption(f"limits={limits!r}: build them with tidal.Limits(...)")
     return limits
+
+
+def _checked_sessions(sessions: object) -> SessionLimits:
+    if sessions is None:
+        return SessionLimits()
+    if not isinstance(sessions, SessionLimits):
+        raise InvalidOption(f"sessions={sessions!r}: build them with tidal.SessionLimits(...)")
+    return sessions
+
+
+def _checked_jobs(jobs: object) -> JobLimits | None:
+    if jobs is None:
+        return None
+    from tidal.jobs import JobLimits
+
+    if not isinstance(jobs, JobLimits):
+        raise InvalidOption(f"jobs={jobs!r}: build them with tidal.JobLimits(...)")
+    return jobs
 
 
 def _wall_clock(clock: Clock) -> Callable[[], int]:

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-
 from tidal.db import Settings
 from tidal.dedup import SeenEvents
 from tidal.durable import FileSystem
 from tidal.format.segment import LogIdentity
 from tidal.ledger import SignalLedger
-from tidal.materializer import Materializer
 from tidal.opening.options import StoreOptions
+from tidal.records import record
 from tidal.recovery import Recovered, recover, replay_seen
 from tidal.schema import Schema, merge_schemas
+from tidal.sessions import SessionState
 from tidal.store import StoreIdentity, StorePaths, load_store
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Loaded:
     """A store's state, and what was found on the way."""
 
     store: StoreIdentity
     schema: Schema  # with the types that the caller adds
     ledger: SignalLedger
+    sessions: SessionState
     found: Recovered
 
     @property
@@ -37,25 +36,25 @@ class Loaded:
         return LogIdentity(self.store.store_id, self.found.next_epoch)
 
 
-def load(
-    fs: FileSystem, paths: StorePaths, options: StoreOptions, materializers: Mapping[str, Materializer]
-) -> Loaded:
+def load(fs: FileSystem, paths: StorePaths, options: StoreOptions, settings: Settings) -> Loaded:
     """Return the state of a store that is there. Errors as tidal.open()."""
     store = load_store(fs, paths)
     schema = store.schema if options.schema is None else merge_schemas(store.schema, options.schema)
     if options.read_only:
         schema = store.schema  # what the given one would add has no events yet
     ledger = SignalLedger(schema, shards=options.shards)
+    sessions = SessionState(settings.sessions.closed, settings.sessions.retention_ns)
     found = recover(
         fs,
         paths,
         LogIdentity(store.store_id, 0),
         ledger,
-        materializers,
+        sessions,
+        settings.materializers,
         read_only=options.read_only,
         absolute=options.recovery == "absolute",
     )
-    return Loaded(store, schema, ledger, found)
+    return Loaded(store, schema, ledger, sessions, found)
 
 
 def load_seen(fs: FileSystem, paths: StorePaths, settings: Settings, loaded: Loaded) -> SeenEvents | None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Literal, Protocol
 
 from tidal.durable import FileSystem, OsFileSystem
 from tidal.format.segment import STORE_ID_BYTES
 from tidal.ledger import SHARDS_DEFAULT
+from tidal.records import record
 from tidal.schema import Schema
 from tidal.storage import SqliteEngine, StorageEngine
 from tidal.wal import SyncPolicy
@@ -36,10 +37,10 @@ def open_sqlite(
 
 def new_store_id() -> bytes:
     """Sixteen random bytes."""
-    return secrets.token_bytes(STORE_ID_BYTES)
+    return os.urandom(STORE_ID_BYTES)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class StoreOptions:
     """What open() was told about a store on disk."""
 
@@ -50,7 +51,7 @@ class StoreOptions:
     recovery: Recovery = "strict"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Wiring:
     """What a store is built on. Tests put in others: of the engine too, as SQLite opens its own files."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from tidal.checkpoint.reader import DamagedFile
@@ -12,6 +12,7 @@ from tidal.durable import FileSystem, set_aside
 from tidal.errors import CorruptLog, StorageError
 from tidal.format.manifest import Manifest
 from tidal.opening.leftovers import remove_all, temporaries
+from tidal.records import record
 from tidal.recovery import Recovered, RecoveryReport, archived
 from tidal.schema import Schema
 from tidal.storage import StorageEngine
@@ -19,7 +20,7 @@ from tidal.store import StorePaths, save_schema
 from tidal.wal import LogScan, LogWriter, repair_tail, scan_log, write_manifest
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Writable:
     """What a store is written through."""
 

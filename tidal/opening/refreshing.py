@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-from tidal.db import TidalDb
+from tidal.db import Settings, TidalDb
 from tidal.durable import FileSystem, read_file
 from tidal.entities import KeyNames
 from tidal.errors import CorruptLog, MissingSegment
 from tidal.format.manifest import MANIFEST_NAME
-from tidal.materializer import Materializer
 from tidal.opening.beside import beside_writer
 from tidal.opening.loading import Loaded, load
 from tidal.opening.options import StoreOptions
@@ -35,12 +35,12 @@ class Refresh:
         fs: FileSystem,
         paths: StorePaths,
         options: StoreOptions,
-        materializers: Mapping[str, Materializer],
+        settings: Settings,
         open_engine: Callable[[], StorageEngine],
         loaded: Loaded,
     ) -> None:
         self._fs, self._paths, self._options = fs, paths, options
-        self._materializers, self._open_engine = materializers, open_engine
+        self._settings, self._open_engine = settings, open_engine
         self._identity = loaded.identity
         self._log_end = loaded.found.scan.last_seq
         self._signature: Signature | None = None  # of the files, when all that they hold was taken in
@@ -90,16 +90,17 @@ class Refresh:
 
     def _start_over(self, db: TidalDb) -> None:
         fs, paths, position = self._fs, self._paths, db.last_seq
-        loaded = load(fs, paths, self._options, {})
-        if self._materializers:  # they go on from where they are: what they hold cannot be taken back
+        materializers = self._settings.materializers
+        loaded = load(fs, paths, self._options, replace(self._settings, materializers={}))
+        if materializers:  # they go on from where they are: what they hold cannot be taken back
             if not self._whole:
                 raise CorruptLog(paths.wal, 0, "materializers were interrupted; open the database again")
             for _, batch in history(fs, paths, self._identity, position, loaded.found.report.last_seq):
                 self._whole = False  # until all was taken in: half of it must not be taken in twice
-                for materializer in self._materializers.values():
+                for materializer in materializers.values():
                     materializer.on_events(batch)
         engine = self._open_engine()
         names = KeyNames(engine)
         names.adopt(loaded.found.new_keys)
-        db._start_over(loaded.schema, loaded.ledger, engine, names, loaded.found.report)
+        db._start_over(loaded.schema, loaded.ledger, loaded.sessions, engine, names, loaded.found.report)
         self._log_end, self._whole = loaded.found.scan.last_seq, True

@@ -53,7 +53,7 @@ class RemadeStore:
 
     def write(self, batch: EventBatch) -> tuple[int, int]:
         """Record checked events, their types by the ids of this store; return their sequences."""
-        return self._db.take_over(batch)
+        return self._db._take_over(batch)
 
     def finish(self, rows: Iterable[Row], origin: Callable[[], Mapping[str, Any]]) -> None:
         """Add the records of entities, then the report of where all came from; give the store its name."""

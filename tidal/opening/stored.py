@@ -46,15 +46,16 @@ def open_store(paths: StorePaths, options: StoreOptions, settings: Settings, wir
 def _open_to_read(paths: StorePaths, options: StoreOptions, settings: Settings, wiring: Wiring) -> TidalDb:
     """Nothing in the folder is changed, no lock is taken; another process may write meanwhile."""
     fs = wiring.fs
-    loaded = beside_writer(fs, paths, lambda: load(fs, paths, options, settings.materializers))
+    loaded = beside_writer(fs, paths, lambda: load(fs, paths, options, settings))
     report = loaded.found.report
     open_engine = functools.partial(wiring.engine, fs, paths.entities, read_only=True)
     engine = open_engine()
     names = KeyNames(engine)
     names.adopt(loaded.found.new_keys)
-    refresh = Refresh(fs, paths, options, settings.materializers, open_engine, loaded)
+    refresh = Refresh(fs, paths, options, settings, open_engine, loaded)
     disk = OnDisk(fs, paths, loaded.identity, None, report, refresh)
-    return TidalDb(loaded.schema, loaded.ledger, MemoryLog(report.last_seq), engine, names, settings, disk)
+    log = MemoryLog(report.last_seq)
+    return TidalDb(loaded.schema, loaded.ledger, loaded.sessions, log, engine, names, settings, disk)
 
 
 def _open_to_write(paths: StorePaths, options: StoreOptions, settings: Settings, wiring: Wiring) -> TidalDb:
@@ -65,7 +66,7 @@ def _open_to_write(paths: StorePaths, options: StoreOptions, settings: Settings,
         undo.callback(lock.release)
         if options.schema is not None and not store_exists(fs, paths):  # again: now nobody else can make it
             _create(paths, options.schema, wiring)
-        loaded = load(fs, paths, options, settings.materializers)
+        loaded = load(fs, paths, options, settings)
         seen = load_seen(fs, paths, settings, loaded)
         preparation = Preparation(
             fs,
@@ -90,7 +91,7 @@ def _open_to_write(paths: StorePaths, options: StoreOptions, settings: Settings,
         names = KeyNames(engine)
         names.adopt(loaded.found.new_keys)
         disk = OnDisk(fs, paths, loaded.identity, lock, report)
-        db = TidalDb(loaded.schema, loaded.ledger, log, engine, names, settings, disk, seen)
+        db = TidalDb(loaded.schema, loaded.ledger, loaded.sessions, log, engine, names, settings, disk, seen)
         preparation.on_done = functools.partial(setattr, db, "recovery")
         undo.pop_all()
         return db

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from itertools import compress
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tidal.records import record
+
 U64 = NDArray[np.uint64]
 
 ID_MAX: Final = 2**64 - 1
 KEY_BYTES_MAX: Final = 1024  # of a string key in UTF-8
+NOTE_TYPE_ID: Final = 255  # of events that are operations of a session; no signal type has it
+NOTE_BYTES_MAX: Final = 2**16 - 1  # of the bytes of one operation
 TIME_MIN_NS: Final = -(2**61)  # 1896; from the landmark of one time (landmark.h) to another fits an int64
 TIME_MAX_NS: Final = 2**62 - 1  # 2116
 
@@ -32,11 +36,14 @@ class NewKey(NamedTuple):
     key: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class EventBatch:
     """Events as columns of one length, in order; contiguous, native byte order.
 
     Whoever builds one has checked it against the schema: nothing below checks a value again.
+
+    Where there are ``notes``, the events of the type NOTE_TYPE_ID are no signals but operations of sessions,
+    and the notes are the bytes of each, in the order of the rows.
     """
 
     entity_id: U64
@@ -47,6 +54,7 @@ class EventBatch:
     session_id: IdColumn | None = None
     event_id: IdColumn | None = None
     new_keys: tuple[NewKey, ...] = ()
+    notes: tuple[bytes, ...] = ()
 
     def __len__(self) -> int:
         return len(self.entity_id)
@@ -63,6 +71,7 @@ class EventBatch:
             _id_rows(self.session_id, rows),
             _id_rows(self.event_id, rows),
             self.new_keys if start == 0 else (),
+            self._notes_of(rows) if self.notes else (),
         )
 
     def where(self, chosen: NDArray[np.bool_]) -> EventBatch:
@@ -77,7 +86,17 @@ class EventBatch:
             _id_rows(self.user_id, chosen),
             _id_rows(self.session_id, chosen),
             _id_rows(self.event_id, chosen),
+            notes=tuple(compress(self.notes, chosen[self.note_rows()].tolist())) if self.notes else (),
         )
+
+    def note_rows(self) -> NDArray[np.intp]:
+        """Return the rows that the notes are of."""
+        return np.flatnonzero(self.type_id == NOTE_TYPE_ID)
+
+    def _notes_of(self, rows: slice) -> tuple[bytes, ...]:
+        before = int(np.count_nonzero(self.type_id[: rows.start] == NOTE_TYPE_ID))
+        here = int(np.count_nonzero(self.type_id[rows] == NOTE_TYPE_ID))
+        return self.notes[before : before + here]
 
 
 # entity id, type id, weight (a float32 value), time in ns, user, session, event id

@@ -20,11 +20,13 @@ from blake3 import blake3
 from tidal.errors import FormatTooNew, SchemaError, SchemaMismatch, TooManySignals
 from tidal.schema.builder import check_signal
 from tidal.schema.durations import format_duration
+from tidal.schema.events import NOTE_TYPE_ID
 from tidal.schema.spec import Schema, SignalType
 
 SCHEMA_FORMAT: Final = 1
 SCHEMA_BYTES_MAX: Final = 1 << 20  # the largest schema (3 kinds of 64 types) takes about 70 KB
 TYPE_ID_MAX: Final = 255  # the log holds a type in one byte
+NEW_TYPE_ID_MAX: Final = NOTE_TYPE_ID - 1  # what is no signal has an id, too
 
 _FIELDS: Final[dict[str, type]] = {
     "name": str,
@@ -101,10 +103,10 @@ def merge_schemas(stored: Schema, given: Schema) -> Schema:
         raise SchemaMismatch(differences)
     added = [signal for signal in given if signal.name not in stored.names]
     first_id = max(signal.type_id for signal in stored) + 1
-    if first_id + len(added) - 1 > TYPE_ID_MAX:
+    if first_id + len(added) - 1 > NEW_TYPE_ID_MAX:
         raise TooManySignals(
             f"{len(added)} new signal types need ids up to {first_id + len(added) - 1}, the log holds "
-            f"{TYPE_ID_MAX}; add fewer types"
+            f"{NEW_TYPE_ID_MAX}; add fewer types"
         )
     renumbered = (replace(signal, type_id=first_id + position) for position, signal in enumerate(added))
     return Schema((*stored, *renumbered))

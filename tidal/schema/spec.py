@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final
 
 from tidal.errors import SchemaError, UnknownMeasure, UnknownSignalType
+from tidal.records import record
 from tidal.schema.durations import NS_PER_SECOND, Duration, format_duration, parse_duration
 
 KINDS: Final = ("item", "user", "creator")
@@ -20,7 +21,7 @@ HALF_LIFE_MIN_NS: Final = 1_000_000  # 1 ms
 HALF_LIFE_MAX_NS: Final = 36525 * 86400 * NS_PER_SECOND  # 100 years
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SignalType:
     """One declared event stream.
 
@@ -72,7 +73,7 @@ class SignalType:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Schema:
     """The signal types of a store. Build one with SchemaBuilder."""
 

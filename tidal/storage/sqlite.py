@@ -18,12 +18,11 @@ import contextlib
 import os
 import sqlite3
 import struct
-import tempfile
 import threading
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from tidal.durable import FileSystem, OsFileSystem, read_file, replace_file
 from tidal.errors import (
@@ -38,6 +37,9 @@ from tidal.errors import (
 )
 from tidal.storage.engine import Changes, WriteBatch, check_keyspace
 from tidal.storage.keys import KEYSPACES, prefix_end
+
+if TYPE_CHECKING:
+    import tempfile
 
 # These are part of the file format: they are on disk and do not change.
 APPLICATION_ID: Final = 0x5449444C  # "TIDL", at byte 68 of the file
@@ -88,6 +90,8 @@ class SqliteEngine:
         self._uri = f"{path.absolute().as_uri()}?mode=rw"
         try:
             if read_only:  # also of a closed store: a writer may come, and change pages under a reader
+                import tempfile
+
                 self._copy = tempfile.TemporaryDirectory(prefix="tidal-")
                 self._uri = f"{_copy_database(fs, path, Path(self._copy.name)).as_uri()}?mode=rw"
             self._connection = self._connect()

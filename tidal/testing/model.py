@@ -20,7 +20,7 @@ import numpy as np
 
 from tidal.errors import UnknownMeasure
 from tidal.schema.durations import NS_PER_SECOND, Duration
-from tidal.schema.events import EventBatch
+from tidal.schema.events import NOTE_TYPE_ID, EventBatch
 from tidal.schema.spec import ALL, WINDOW_SECONDS, Schema
 
 _MINUTE = 60 * NS_PER_SECOND
@@ -65,10 +65,11 @@ class ModelLedger:
         self._clock[name] = event.timestamp if clock is None else max(clock, event.timestamp)
 
     def apply_batch(self, batch: EventBatch) -> None:
-        """Accept the events of a batch, row by row."""
+        """Accept the events of a batch, row by row; operations of sessions are none."""
         columns = (batch.type_id, batch.entity_id, batch.weight, batch.timestamp)
         for type_id, entity_id, weight, timestamp in zip(*(c.tolist() for c in columns), strict=True):
-            self.apply(self.schema.by_id(type_id).name, entity_id, weight, timestamp)
+            if type_id != NOTE_TYPE_ID:
+                self.apply(self.schema.by_id(type_id).name, entity_id, weight, timestamp)
 
     def clock(self, signal: str) -> int | None:
         """Return the largest event time of the type, None before its first event."""

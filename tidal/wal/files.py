@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from tidal.durable import FileSystem
 from tidal.errors import CorruptLog, FormatError, FormatTooNew
 from tidal.format.manifest import MANIFEST_NAME
 from tidal.format.segment import SEGMENT_HEADER, LogIdentity, decode_segment_header, parse_segment_name
+from tidal.records import record
 from tidal.wal.segments import check_ends, check_header, list_segments, read_segment
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LogFiles:
     """The files of a log's folder, sorted out. Nothing but ``leftovers`` may ever be removed."""
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from tidal.errors import InvalidOption
+from tidal.records import record
 from tidal.schema.durations import NS_PER_SECOND, parse_duration
 
 _MODES = ("group", "always", "interval", "os", "buffered")
 _WITH_INTERVAL = ("interval", "buffered")
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SyncPolicy:
     """When an event is acknowledged, and what a power cut may lose: always a suffix, never a hole.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +10,7 @@ from tidal.durable import FileSystem
 from tidal.errors import CorruptLog, MissingSegment
 from tidal.format.manifest import MANIFEST_NAME, ListedSegment, Manifest
 from tidal.format.segment import NO_HASH, LogIdentity
+from tidal.records import record
 from tidal.wal.files import sort_out
 from tidal.wal.segments import (
     Link,
@@ -34,7 +34,7 @@ class ReplacedSegment(NamedTuple):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class LogScan:
     """What the log holds."""
 

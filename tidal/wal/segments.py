@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -24,6 +23,7 @@ from tidal.format.segment import (
     decode_segment_header,
     parse_segment_name,
 )
+from tidal.records import record
 
 SEGMENT_BYTES_MAX: Final = 1 << 28  # no segment is filled further; what is larger is not read into memory
 _FILE_BYTES_MAX = SEGMENT_BYTES_MAX + FRAME_BYTES_MAX + SEAL.size
@@ -40,7 +40,7 @@ class Link(NamedTuple):
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SegmentInfo:
     """A segment of the log and what is in it. Without events, ``last_seq`` is ``base_seq - 1``.
 

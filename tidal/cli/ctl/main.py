@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from tidal.cli.ctl import dump, verify
+from tidal.cli.ctl import diagnostics, doctor, dump, paths, status, verify
 from tidal.cli.ctl.exit_codes import ExitCode
 from tidal.cli.program import Parser, build_program, run_program
 from tidal.errors import SchemaError, UsageError
 
-COMMANDS: Final = (verify, dump)
+COMMANDS: Final = (status, paths, verify, dump, diagnostics, doctor)
 
 
 def build_parser() -> Parser:

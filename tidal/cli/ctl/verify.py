@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Final, TextIO
 
-from tidal.cli.ctl.exit_codes import ExitCode
+from tidal.cli.ctl.exit_codes import code_of
 from tidal.cli.ctl.output import add_output_options, in_words
+from tidal.cli.ctl.target import add_target, target_of
 from tidal.cli.output import write_json
 from tidal.cli.progress import Progress
 from tidal.cli.tables import Column, render_table
 from tidal.inspect import Report, Severity, verify
 from tidal.inspect.findings import GOOD, FileLooked
 
-_CODES: Final = {Severity.DAMAGE: ExitCode.DAMAGE, Severity.UNREADABLE: ExitCode.UNREADABLE}
 _VERDICTS: Final = {Severity.DAMAGE: "DAMAGED", Severity.UNREADABLE: "not all could be read"}
 
 
@@ -29,7 +28,7 @@ def add_parser(commands: Any) -> None:
         epilog="Only damage (exit code 1) needs hands. What is unfinished is as a writer at work or a crash "
         "leaves it, and settled by the next open.",
     )
-    parser.add_argument("path", type=Path, metavar="PATH", help="a store, a folder of archives, or a file")
+    add_target(parser, "a store, a folder of archives, or a file")
     parser.add_argument("--files", action="store_true", help="text: a line for each file, not for each part")
     add_output_options(parser)
     parser.set_defaults(run=run)
@@ -37,12 +36,12 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace, out: TextIO, err: TextIO) -> int:
     with Progress(err, "bytes", enabled=err.isatty()) as progress:
-        report = verify(args.path, progress=progress.update)
+        report = verify(target_of(args), progress=progress.update)
     if args.format == "json":
         write_json(out, report.to_dict(), pretty=args.pretty)
     else:
         out.write(_in_words(report, each_file=args.files))
-    return _CODES.get(report.worst, ExitCode.GOOD) if report.worst else ExitCode.GOOD
+    return code_of(report.worst)
 
 
 def _in_words(report: Report, *, each_file: bool) -> str:

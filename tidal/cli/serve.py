@@ -1,0 +1,158 @@
+"""`tidal serve STORE`: the HTTP service of a store, in this process."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import json
+import logging
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, TextIO
+
+from tidal.cli.exit_codes import ExitCode
+from tidal.cli.output import add_format_option
+from tidal.cli.store import has_store
+from tidal.db import TidalDb
+from tidal.errors import StoreMissing, TidalError, UsageError
+from tidal.opening import open as open_db
+
+TOKENS_VARIABLE: Final = "TIDAL_TOKENS"
+PORT_DEFAULT: Final = 8420
+
+_logger = logging.getLogger("tidal.serve")
+
+
+def add_parser(commands: Any) -> None:
+    parser = commands.add_parser(
+        "serve",
+        help="answer for a store over HTTP",
+        description="Open a store and answer for it over HTTP, to this machine unless told otherwise, until "
+        "SIGTERM or Ctrl-C. What is asked is logged to standard error, a JSON object a line. "
+        f"Tokens come from --tokens or from the environment variable {TOKENS_VARIABLE}, each a line NAME "
+        "SCOPES TOKEN with scopes of read, write, export joined by commas. Without tokens only this machine "
+        "is answered, and everybody on it may do all.",
+    )
+    parser.add_argument("store", type=Path, metavar="STORE", help="the store's directory")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen at (default: %(default)s)")
+    parser.add_argument(
+        "--port", type=int, default=PORT_DEFAULT, help="default: %(default)s; 0: any that is free"
+    )
+    parser.add_argument("--tokens", type=Path, metavar="FILE", help="file of tokens, mode 0600")
+    parser.add_argument("--tls-cert", type=Path, metavar="FILE", help="certificate with its chain, PEM")
+    parser.add_argument("--tls-key", type=Path, metavar="FILE", help="key of the certificate, PEM")
+    parser.add_argument(
+        "--behind-proxy",
+        action="store_true",
+        help="a proxy in front has TLS: listen beyond this machine without",
+    )
+    parser.add_argument(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a name that the service goes by, as clients write it; repeatable; '*' is any",
+    )
+    parser.add_argument(
+        "--read-only", action="store_true", help="answer for a store that another process writes"
+    )
+    parser.add_argument(
+        "--refresh",
+        type=float,
+        default=1.0,
+        metavar="SECONDS",
+        help="with --read-only, look so often for what was written since (default: %(default)s)",
+    )
+    add_format_option(parser)
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace, out: TextIO, err: TextIO) -> int:
+    serve = importlib.import_module("tidal.serve")
+    listening = importlib.import_module("tidal.serve.listening")
+    logs = importlib.import_module("tidal.serve.logs")
+    tokens, tls = _tokens(args, serve.Tokens), _tls(args, listening.Tls)
+    listening.check_place(args.host, args.port, tokens=tokens, tls=tls, behind_proxy=args.behind_proxy)
+    if not 0 < args.refresh <= threading.TIMEOUT_MAX:
+        raise UsageError(f"--refresh {args.refresh}: choose seconds, more than 0")
+    if not has_store(args.store):
+        raise StoreMissing(f"{args.store} is not a store; load one first, or give the schema to tidal.open()")
+    hosts = [*serve.LOOPBACK_HOSTS, _as_in_url(args.host), *args.allow_host]
+    with (
+        open_db(args.store, read_only=args.read_only) as db,
+        _logged(logs.JsonFormatter(), err),
+        _refreshed(db, args.refresh),
+    ):
+        app = serve.create_app(db, tokens=tokens, hosts=hosts)
+        service = listening.Service(app, args.host, args.port, tls=tls)
+        if args.format == "json":
+            out.write(json.dumps({"url": service.url, "pid": os.getpid()}) + "\n")  # one line: it goes on
+        else:
+            out.write(f"{args.store} is served at {service.url} (process {os.getpid()}); Ctrl-C ends it\n")
+        out.flush()
+        service.run()
+    return ExitCode.OK
+
+
+def _as_in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _tokens(args: argparse.Namespace, kind: Any) -> Any:
+    if args.tokens is not None:
+        return kind.from_file(args.tokens)
+    text = os.environ.pop(TOKENS_VARIABLE, None)  # no process that is started from here shall have it
+    return None if text is None else kind.parse(text)
+
+
+def _tls(args: argparse.Namespace, kind: Any) -> Any:
+    if (args.tls_cert is None) != (args.tls_key is None):
+        raise UsageError("--tls-cert and --tls-key belong together")
+    return None if args.tls_cert is None else kind(args.tls_cert, args.tls_key)
+
+
+@contextlib.contextmanager
+def _logged(formatter: logging.Formatter, err: TextIO) -> Iterator[None]:
+    """Send the log of tidal and of the server to a stream, while the block runs."""
+    handler = logging.StreamHandler(err)
+    handler.setFormatter(formatter)
+    loggers = [logging.getLogger(name) for name in ("tidal", "uvicorn")]
+    before = [(logger.level, logger.propagate) for logger in loggers]
+    for logger in loggers:
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
+    try:
+        yield
+    finally:
+        for logger, (level, propagate) in zip(loggers, before, strict=True):
+            logger.removeHandler(handler)
+            logger.setLevel(level)
+            logger.propagate = propagate
+
+
+@contextlib.contextmanager
+def _refreshed(db: TidalDb, seconds: float) -> Iterator[None]:
+    """Have a database that only reads look for what was written since, while the block runs."""
+    if not db.read_only:
+        yield
+        return
+    ended = threading.Event()
+
+    def refresh() -> None:
+        while not ended.wait(seconds):
+            try:
+                db.refresh()
+            except TidalError as error:  # it may pass; until then what is known is answered
+                _logger.warning("the store could not be looked at anew", exc_info=error)
+
+    thread = threading.Thread(target=refresh, name="tidal-refresh", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
