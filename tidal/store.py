@@ -182,7 +182,8 @@ def _digest(body: dict[str, object]) -> str:
     return blake3(json.dumps(body, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-DISK_USAGE: Final = ("log", "archive", "checkpoints", "entities", "quarantine", "total")
+JOBS_FOLDER: Final = "jobs"  # within exports
+DISK_USAGE: Final = ("log", "archive", "checkpoints", "entities", "quarantine", "exports", "total")
 
 
 def disk_usage(fs: FileSystem, paths: StorePaths) -> dict[str, int]:
@@ -198,6 +199,8 @@ def disk_usage(fs: FileSystem, paths: StorePaths) -> dict[str, int]:
     entities = paths.entities.name  # and what SQLite keeps beside it
     names = (name for name in fs.list_dir(paths.base) if name.startswith(entities))
     usage["entities"] = sum(_size(fs, paths.base / name) for name in names)
+    jobs = paths.exports / JOBS_FOLDER
+    usage["exports"] = sum(_size(fs, jobs / name) for name in fs.list_dir(jobs)) if fs.exists(jobs) else 0
     usage["total"] = sum(usage.values())
     return {kind: usage[kind] for kind in DISK_USAGE}
 

@@ -90,6 +90,11 @@ def test_the_limit_is_counted_after_the_filters(filled: tidal.TidalDb, limit: in
     assert found == list(range(1, 100, 2))[:limit]
 
 
+def test_who_wants_nothing_skips_nothing(filled: tidal.TidalDb) -> None:
+    export = filled.export_signals(ExportRequest(after_seq=10, limit=0, all=True))
+    assert export.to_list() == [] and export.last_seq == 10
+
+
 @pytest.mark.parametrize(
     ("request_", "error", "text"),
     [

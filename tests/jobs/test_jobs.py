@@ -34,6 +34,7 @@ def test_a_job_writes_what_an_export_writes(db: tidal.TidalDb, store: Path, tmp_
     assert data == plain.path.read_bytes()
     assert (job.bytes, job.blake3) == (len(data), blake3(data).hexdigest())
     assert files_in(store) == [f"{job.id}.job", f"{job.id}.jsonl", f"{job.id}.jsonl.manifest.json"]
+    assert db.disk_usage()["exports"] == sum(it.stat().st_size for it in job.path.parent.iterdir())
     manifest = json.loads(job.path.with_name(job.path.name + ".manifest.json").read_text())
     assert (manifest["job"], manifest["dataset"], manifest["rows"]) == (job.id, "signals", 303)
     assert manifest["request"]["until_seq"] == manifest["last_seq"] == db.durable_seq

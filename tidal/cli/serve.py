@@ -86,6 +86,8 @@ def run(args: argparse.Namespace, out: TextIO, err: TextIO) -> int:
         _logged(logs.JsonFormatter(), err),
         _refreshed(db, args.refresh),
     ):
+        if not db.read_only:
+            db.jobs.list()  # what an earlier process left goes on now, not with the first request
         app = serve.create_app(db, tokens=tokens, hosts=hosts)
         service = listening.Service(app, args.host, args.port, tls=tls)
         if args.format == "json":

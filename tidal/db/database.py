@@ -448,8 +448,8 @@ class TidalDb(Reads):
         return self._upkeep.marks
 
     def disk_usage(self) -> dict[str, int]:
-        """Return the bytes on disk of log, archive, checkpoints, entities and quarantine, and their total;
-        all 0 in memory.
+        """Return the bytes on disk of log, archive, checkpoints, entities, quarantine and the files of export
+        jobs, and their total; all 0 in memory.
         """
         self._check_open()
         return disk_usage(self._disk.fs, self._disk.paths) if self._disk else dict.fromkeys(DISK_USAGE, 0)

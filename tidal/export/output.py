@@ -15,8 +15,11 @@ from blake3 import blake3
 
 from tidal.durable import TEMPORARY_SUFFIX, File, FileSystem
 from tidal.errors import StorageError
+from tidal.export.behind import Behind
 
 MANIFEST_SUFFIX: Final = ".manifest.json"
+
+AT_ONCE_BYTES: Final = 1 << 20  # what is no longer than this is written without threads
 
 _numbers = itertools.count()
 
@@ -38,17 +41,41 @@ def manifest_path(path: Path) -> Path:
 
 
 class Output:
-    """A file that is being written under a temporary name: ``bytes`` so far, and their ``hash``."""
+    """A file that is being written under a temporary name: ``bytes`` so far, and their ``hash``.
+
+    From the second MiB on, one thread writes and one hashes while the caller makes what follows. What they
+    raise comes out of a later write(), or of finish(), before which neither the file nor the hash is whole.
+    """
 
     def __init__(self, file: File) -> None:
         self._file = file
         self._hash = blake3()
+        self._behind: list[Behind] = []
         self.bytes = 0
 
     def write(self, data: bytes) -> None:
-        self._file.append([data])
-        self._hash.update(data)
         self.bytes += len(data)
+        if self.bytes <= AT_ONCE_BYTES:
+            self._append(data)
+            self._hash.update(data)
+            return
+        if not self._behind:
+            self._behind = [Behind(self._append), Behind(self._hash.update)]
+        for work in self._behind:
+            work.put(data)
+
+    def finish(self) -> None:
+        """Return once all was written and hashed."""
+        for work in self._behind:
+            work.finish()
+
+    def stop(self) -> None:
+        """Write nothing more: after this the file may be closed."""
+        for work in self._behind:
+            work.stop()
+
+    def _append(self, data: bytes) -> None:
+        self._file.append([data])
 
     @property
     def hash(self) -> str:
@@ -68,7 +95,12 @@ def replacing(fs: FileSystem, path: Path) -> Iterator[Output]:
     file = fs.create(temporary)
     try:
         try:
-            yield Output(file)
+            output = Output(file)
+            try:
+                yield output
+                output.finish()
+            finally:
+                output.stop()
             file.sync()
         finally:
             file.close()

@@ -57,13 +57,15 @@ class Selection:
         return 1.0 if due <= 0 else min((self.last_seq - self._after) / due, 1.0)
 
     def __iter__(self) -> Iterator[Selected]:
+        if self._request.limit == 0:
+            return
         pending: list[Part] = []
         count, left = 0, self._request.limit
         after = self.last_seq
         for events, seqs, seen in self._read():
             if left is not None and len(events) >= left:
                 events, seqs = events.rows(0, left), seqs[:left]
-                seen = int(seqs[-1]) if left else after
+                seen = int(seqs[-1])
             if len(events):
                 if self.first_event is None:
                     self.first_event = int(seqs[0])
@@ -92,8 +94,6 @@ class Selection:
     def _read(self) -> Iterator[tuple[EventBatch, NDArray[np.uint64], int]]:
         """Yield the wanted events of each batch, their sequences, and the last sequence of the batch."""
         request = self._request
-        if request.limit == 0:
-            return
         types = np.flatnonzero(self._types).tolist()
         batches = self._source.read(request.after_seq, self._until, request.since, request.until, types)
         for first, batch in batches:

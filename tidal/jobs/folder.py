@@ -19,9 +19,8 @@ from tidal.errors import CorruptStore, FormatError, FormatTooNew, StorageError
 from tidal.export import Table, Written
 from tidal.jobs.job import Job, JobStatus, decode_job, encode_job
 from tidal.jobs.request import JobRequest
-from tidal.store import StorePaths
+from tidal.store import JOBS_FOLDER, StorePaths
 
-JOBS_FOLDER: Final = "jobs"
 DOCUMENT_SUFFIX: Final = ".job"
 JOB_ID: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
 
