@@ -9,7 +9,7 @@ it is made sure that the longest text that it can have fits.
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.mem cimport PyMem_Calloc, PyMem_Free
+from cpython.mem cimport PyMem_Calloc, PyMem_Free, PyMem_Realloc
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy
@@ -32,7 +32,7 @@ cdef extern from "decimal.h" nogil:
 
 
 cdef enum:
-    CHUNK_BYTES = 1 << 18      # of a chunk: what is written lies in the cache when it is hashed
+    CHUNK_BYTES = 1 << 20      # of a chunk: handing one on costs little beside making it
     STEP = 16                  # bytes that are copied at a time: texts are padded to it
     SLACK = 4 * STEP           # behind a row: copies go beyond their text
     VALUE_CHARS = TIDAL_FLOAT_CHARS + 2
@@ -193,7 +193,7 @@ cdef class TextColumn:
 def text_rows(columns, bytes end):
     """Yield the rows of columns (TextColumn) as bytes, each row ended by ``end``, in chunks of whole rows.
 
-    A chunk has at most 256 KiB, or one row. Yields pairs of the bytes and how many rows they are. ValueError
+    A chunk has at most 1 MiB, or one row. Yields pairs of the bytes and how many rows they are. ValueError
     for columns of different lengths.
     """
     cdef Rows rows = Rows(list(columns), end)
@@ -212,7 +212,10 @@ cdef class Rows:
     cdef Source *sources
     cdef Text **texts
     cdef Text **names
+    cdef bint has_texts
     cdef int count
+    cdef char *place
+    cdef Py_ssize_t room
 
     def __cinit__(self, list columns, bytes end):
         cdef TextColumn column
@@ -229,6 +232,7 @@ cdef class Rows:
             column = <TextColumn?>columns[i]
             self.sources[i], self.texts[i], self.names[i] = column.source, column.texts, column.names
             self.fixed_bytes += column.fixed_bytes
+            self.has_texts = self.has_texts or column.texts != NULL
             if i and column.row_count != self.row_count:
                 raise ValueError(f"columns of {self.row_count} and {column.row_count} rows")
             self.row_count = column.row_count
@@ -237,13 +241,12 @@ cdef class Rows:
         PyMem_Free(self.sources)
         PyMem_Free(self.texts)
         PyMem_Free(self.names)
+        PyMem_Free(self.place)
 
     cdef take(self):
         """Return the next chunk, and its number of rows."""
         cdef Py_ssize_t first = self.next_row, row = first
-        cdef Py_ssize_t size = max(<Py_ssize_t>CHUNK_BYTES, self.most(row)) + SLACK
-        cdef bytes chunk = PyBytes_FromStringAndSize(NULL, size)
-        cdef char *start = PyBytes_AS_STRING(chunk)
+        cdef char *start = self.room_for(max(<Py_ssize_t>CHUNK_BYTES, self.most(row)) + SLACK)
         cdef char *out = start
         cdef const char *end = PyBytes_AS_STRING(self.end_padded)
         cdef Py_ssize_t end_size = PyBytes_GET_SIZE(self.end)
@@ -253,15 +256,25 @@ cdef class Rows:
                 out = put(out, end, end_size)
                 row += 1
         self.next_row = row
-        return chunk[: out - start], row - first
+        return PyBytes_FromStringAndSize(start, out - start), row - first
 
-    cdef Py_ssize_t most(self, Py_ssize_t row) noexcept nogil:
+    cdef char *room_for(self, Py_ssize_t size) except NULL:
+        """Return where a chunk is made: one place for all, as to touch new pages costs more than a copy."""
+        if size > self.room:
+            place = <char *>PyMem_Realloc(self.place, size)
+            if place == NULL:
+                raise MemoryError
+            self.place, self.room = place, size
+        return self.place
+
+    cdef inline Py_ssize_t most(self, Py_ssize_t row) noexcept nogil:
         """Return the most bytes that a row takes."""
         cdef Py_ssize_t most = self.fixed_bytes
         cdef int i
-        for i in range(self.count):
-            if self.texts[i] != NULL:
-                most += most_of(self.sources[i].kind, self.texts[i][row].size)
+        if self.has_texts:
+            for i in range(self.count):
+                if self.texts[i] != NULL:
+                    most += most_of(self.sources[i].kind, self.texts[i][row].size)
         return most
 
     cdef char *put_row(self, char *out, Py_ssize_t row) noexcept nogil:

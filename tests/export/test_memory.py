@@ -14,6 +14,7 @@ from tidal.opening import Wiring
 from tidal.opening import arguments as opening_arguments
 
 BATCH = 5_000
+CHUNKS_AHEAD = 6 << 20  # that wait to be written, or are made: as many as there are at times, not each time
 
 
 def test_memory_is_flat_over_any_range(
@@ -41,4 +42,4 @@ def test_memory_is_flat_over_any_range(
 
         peak(BATCH)  # what is made at first use
         short, long = peak(60 * BATCH), peak(200 * BATCH)
-        assert long < 1.1 * short
+        assert long < 1.1 * short + CHUNKS_AHEAD

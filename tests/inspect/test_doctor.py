@@ -6,13 +6,14 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from worn import EVENTS, ROUNDS, SCHEMA, START
 
 import tidal
 from tidal.inspect import Finding, Severity, Survey, examine, meaning, survey
 from tidal.inspect.advice import ADVICE
-from tidal.inspect.doctor import FREE_BYTES, FREE_FILES, SKEW_NS, UNSYNCED_BATCHES
+from tidal.inspect.doctor import FREE_BYTES, FREE_FILES, SKEW_NS, UNSYNCED_SINGLES
 from tidal.inspect.events import Time
 from tidal.inspect.place import Access, Mount, Place
 
@@ -49,11 +50,11 @@ def test_a_good_store_has_nothing_to_say(good: Survey) -> None:
 
 
 def test_weak_sync(good: Survey) -> None:
-    def written(batches: int) -> Survey:
-        return replace(good, log=replace(good.log, unsynced_batches=batches))
+    def written(singles: int) -> Survey:
+        return replace(good, log=replace(good.log, unsynced_singles=singles))
 
-    assert codes(written(UNSYNCED_BATCHES - 1)) == []
-    assert codes(written(UNSYNCED_BATCHES)) == ["sync-weak"]
+    assert codes(written(UNSYNCED_SINGLES - 1)) == []
+    assert codes(written(UNSYNCED_SINGLES)) == ["sync-weak"]
 
 
 @pytest.mark.parametrize(
@@ -62,9 +63,18 @@ def test_weak_sync(good: Survey) -> None:
 def test_weak_sync_is_seen_in_the_log(tmp_path: Path, sync: str, expected: list[str]) -> None:
     path = tmp_path / "store"
     with tidal.open(path, schema=SCHEMA, sync=sync, clock="event") as db:
-        for number in range(UNSYNCED_BATCHES + 50):
+        for number in range(UNSYNCED_SINGLES + 50):
             db.signal("view", number, timestamp=START + number)
     assert codes(survey(path, place=PLACE), now=2**62) == expected
+
+
+def test_a_table_in_many_chunks_is_no_weak_sync(tmp_path: Path) -> None:
+    """One call writes all of them before it waits."""
+    rows = pa.table({"signal": ["view"] * 2, "entity_id": pa.array([1, 2], pa.uint64())})
+    with tidal.open(tmp_path / "store", schema=SCHEMA) as db:
+        db.ingest(pa.concat_tables([rows] * (UNSYNCED_SINGLES + 50)))
+    found = survey(tmp_path / "store", place=PLACE)
+    assert found.last_seq == 2 * (UNSYNCED_SINGLES + 50) and codes(found, now=2**62) == []
 
 
 def test_a_clock_that_is_behind(good: Survey) -> None:

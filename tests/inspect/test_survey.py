@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from worn import EVENTS, ROUNDS, SCHEMA, START, files_of, fill
+from faultkit.hooked import Call, HookedFs
+from worn import EVENTS, ROUNDS, SCHEMA, START, files_of, fill, make_store
 
 import tidal
-from tidal.durable import OsFileSystem
-from tidal.errors import UsageError
+from tidal.durable import File, OsFileSystem
+from tidal.errors import StorageError, UsageError
 from tidal.inspect import Severity, Survey, examine, survey, survey_store
 from tidal.inspect.place import Place
 
@@ -71,7 +73,7 @@ def test_jobs_are_counted(tmp_path: Path) -> None:
         job = db.jobs.create("signals", format="jsonl")
         db.jobs.wait(job.id)
     found = survey(tmp_path / "store")
-    assert found.jobs.by_status == {"done": 1} and 0 < found.jobs.bytes <= found.disk["exports"]
+    assert found.jobs.by_status == {"done": 1} and 0 < found.jobs.bytes == found.disk["exports"]
     (document,) = (tmp_path / "store" / "exports" / "jobs").glob("*.job")
     document.write_text("{}")
     found = survey(tmp_path / "store")
@@ -186,6 +188,40 @@ def test_a_store_without_its_identity_still_tells(store: Path) -> None:
     assert (found.store_id, found.last_seq, found.archive.files) == (None, LAST, 4)
 
 
+def test_whatever_the_disk_refuses_to_read_is_a_finding(store: Path) -> None:
+    calls: list[Call] = []
+    survey(store, file_system=HookedFs(lambda call: calls.append(call) or call.run()))
+    kinds = {
+        (call.op, call.path) for call in calls if call.op in ("list_dir", "open_read", "read_at", "size")
+    }
+    assert len(kinds) > 40
+    for bad in sorted(kinds):
+
+        def refuse(call: Call, bad: tuple[str, Path] = bad) -> object:
+            if (call.op, call.path) == bad:
+                raise StorageError(errno.EIO, "Input/output error", str(call.path))
+            return call.run()
+
+        if bad == ("list_dir", store):
+            with pytest.raises(StorageError, match="Input/output"):
+                survey(store, file_system=HookedFs(refuse))
+            continue
+        found = survey(store, file_system=HookedFs(refuse))
+        told = {finding.severity for finding in found.findings} & {Severity.UNREADABLE, Severity.DAMAGE}
+        # The size of what nobody lists is no more than a figure.
+        assert told or (bad[0] == "size" and not bad[1].name.startswith(("wal-", "archive-"))), bad
+        examine(found, NEWEST)
+
+
+def test_a_checkpoint_of_another_store(store: Path, tmp_path: Path) -> None:
+    other = make_store(tmp_path / "other", rounds=7, archive=False)
+    (name,) = (path.name for path in (other / "checkpoints").iterdir() if path.name.endswith("0420.ckpt"))
+    shutil.copy(other / "checkpoints" / name, store / "checkpoints" / name)
+    found = survey(store)
+    assert codes(found) == {("checkpoint-foreign", f"checkpoints/{name}")}
+    assert [one.seq for one in found.checkpoints] == [360, 300] and found.last_seq == LAST
+
+
 def test_leftovers_and_quarantine(store: Path) -> None:
     (store / "checkpoints" / "checkpoint-00000000000000000400.ckpt.tmp").write_text("half")
     (store / "quarantine").mkdir()
@@ -212,17 +248,18 @@ def test_beside_a_writer(tmp_path: Path) -> None:
 
 
 class Busy(OsFileSystem):
-    """Archives under the reader's eyes: what was listed is gone when it is looked at, once."""
+    """What the log's manifest says when it is first opened is out of date when it was read."""
 
-    def __init__(self, change: Callable[[], None]) -> None:
+    def __init__(self, change: Callable[[], object]) -> None:
         super().__init__()
-        self.change: Callable[[], None] | None = change
+        self.change: Callable[[], object] | None = change
 
-    def size(self, path: Path) -> int:
-        if path.suffix == ".seg" and self.change is not None:
+    def open_read(self, path: Path) -> File:
+        file = super().open_read(path)
+        if path.parent.name == "wal" and path.name == "manifest.json" and self.change is not None:
             change, self.change = self.change, None
             change()
-        return super().size(path)
+        return file
 
 
 def test_what_changes_while_it_is_looked_at_is_looked_at_again(tmp_path: Path) -> None:
@@ -231,10 +268,10 @@ def test_what_changes_while_it_is_looked_at_is_looked_at_again(tmp_path: Path) -
         with tidal.open(path, schema=SCHEMA, sync="os", clock="event", archive=False) as db:
             fill(db, number)
     with tidal.open(path, schema=SCHEMA, sync="os", clock="event", archive=False) as db:
-        busy = Busy(lambda: db.archive() and None)
-        found = survey(path, file_system=busy)
-    assert busy.change is None
+        segments = survey(path).log.segments
+        found = survey(path, file_system=Busy(db.archive))
     assert [f for f in found.findings if f.severity is Severity.DAMAGE] == []
+    assert found.log.segments < segments
 
 
 class Untouchable(OsFileSystem):

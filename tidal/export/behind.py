@@ -20,16 +20,20 @@ class Behind:
         self._work = work
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="tidal-export")
         self._pending: deque[Future[object]] = deque()
+        self._has_thread = True
 
     def put(self, chunk: bytes) -> None:
         """Have a chunk worked on; wait while too many are before it."""
         while len(self._pending) >= AHEAD_MAX:
             self._pending.popleft().result()
-        try:
-            self._pending.append(self._pool.submit(self._work, chunk))
-        except RuntimeError:  # there is no thread to be had, or the interpreter ends
-            self.finish()
-            self._work(chunk)
+        if self._has_thread:
+            try:
+                self._pending.append(self._pool.submit(self._work, chunk))
+                return
+            except RuntimeError:  # the system has no thread to give, or the interpreter ends
+                self._has_thread = False  # for good: the pool may have kept this chunk
+                self.finish()
+        self._work(chunk)
 
     def finish(self) -> None:
         """Return once all chunks were worked on."""

@@ -19,7 +19,7 @@ from tidal.export.behind import Behind
 
 MANIFEST_SUFFIX: Final = ".manifest.json"
 
-AT_ONCE_BYTES: Final = 1 << 20  # what is no longer than this is written without threads
+AT_ONCE_BYTES: Final = 1 << 20  # what is no longer than this is written without a thread
 
 _numbers = itertools.count()
 
@@ -43,39 +43,38 @@ def manifest_path(path: Path) -> Path:
 class Output:
     """A file that is being written under a temporary name: ``bytes`` so far, and their ``hash``.
 
-    From the second MiB on, one thread writes and one hashes while the caller makes what follows. What they
-    raise comes out of a later write(), or of finish(), before which neither the file nor the hash is whole.
+    From the second MiB on, a thread writes and hashes while the caller makes what follows. What it raises
+    comes out of a later write(), or of finish(), before which neither the file nor the hash is whole.
     """
 
     def __init__(self, file: File) -> None:
         self._file = file
         self._hash = blake3()
-        self._behind: list[Behind] = []
+        self._behind: Behind | None = None
         self.bytes = 0
 
     def write(self, data: bytes) -> None:
         self.bytes += len(data)
         if self.bytes <= AT_ONCE_BYTES:
             self._append(data)
-            self._hash.update(data)
             return
-        if not self._behind:
-            self._behind = [Behind(self._append), Behind(self._hash.update)]
-        for work in self._behind:
-            work.put(data)
+        if self._behind is None:
+            self._behind = Behind(self._append)
+        self._behind.put(data)
 
     def finish(self) -> None:
         """Return once all was written and hashed."""
-        for work in self._behind:
-            work.finish()
+        if self._behind is not None:
+            self._behind.finish()
 
     def stop(self) -> None:
         """Write nothing more: after this the file may be closed."""
-        for work in self._behind:
-            work.stop()
+        if self._behind is not None:
+            self._behind.stop()
 
     def _append(self, data: bytes) -> None:
         self._file.append([data])
+        self._hash.update(data)
 
     @property
     def hash(self) -> str:

@@ -119,8 +119,8 @@ class Table:
 
         ``format`` and ``compression`` ("none", "gzip", "zstd") are what the path's suffixes say, unless
         given. The file appears under its name when it is whole and durable, and replaces what had the name;
-        whatever is raised leaves nothing. The manifest follows it, and has its BLAKE3, rows, columns,
-        ``info`` and ``self.info``.
+        what is raised before that leaves nothing. The manifest follows it, and has its BLAKE3, rows, columns,
+        ``info`` and ``self.info``; where it cannot be written, the file stays without one.
 
         ``progress`` is told the rows so far; ``cancelled`` is asked after each batch. ``ids_as="text"``
         writes ids in JSON as texts, for readers that lose integers beyond 2**53. ``neutralise=False``

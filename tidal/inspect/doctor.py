@@ -17,7 +17,7 @@ from tidal.wal.writer import SEGMENT_BYTES_DEFAULT
 
 SKEW_NS: Final = 900 * NS_PER_SECOND  # open() takes events that are ten minutes ahead, unless told otherwise
 REOPEN_SECONDS: Final = 30.0
-UNSYNCED_BATCHES: Final = 256  # callers that wait together are fewer
+UNSYNCED_SINGLES: Final = 256  # callers that wait together for one sync are fewer
 FREE_SHARE: Final = 0.05  # of the disk, if that is less than FREE_BYTES
 FREE_BYTES: Final = 20 << 30
 FREE_FILES: Final = 1000
@@ -75,9 +75,8 @@ def _risk(code: str, file: str, what: str, seqs: tuple[int, int] | None = None) 
 
 
 def _sync(found: Survey, now: int) -> Iterator[Finding]:
-    batches = found.log.unsynced_batches
-    if batches >= UNSYNCED_BATCHES:
-        yield _risk("sync-weak", "wal", f"{batches:,} batches in a row were written without a sync")
+    if (singles := found.log.unsynced_singles) >= UNSYNCED_SINGLES:
+        yield _risk("sync-weak", "wal", f"{singles:,} events in a row were recorded without a sync between")
 
 
 def _clock(found: Survey, now: int) -> Iterator[Finding]:

@@ -45,7 +45,9 @@ class LogInventory:
     batches_to_replay: int = 0  # after the newest checkpoint
     newest_time: Time | None = None  # in the segments that are not listed yet, and the last one
     created_at: Time | None = None  # wall time at which the last segment was begun
-    unsynced_batches: int = 0  # the most batches in a row that were written without a sync between
+    unsynced_singles: int = (
+        0  # the most events in a row that were recorded one by one, without a sync between
+    )
 
 
 @record
@@ -103,7 +105,7 @@ def take_log(
         batches_to_replay=batches,
         newest_time=max(times, default=None),
         created_at=max(begun, default=None),
-        unsynced_batches=max((_unsynced(it.frames) for it in ends.values()), default=0),
+        unsynced_singles=max((_unsynced(it.frames) for it in ends.values()), default=0),
     )
 
 
@@ -141,11 +143,14 @@ def _batches_in(fs: FileSystem, path: Path, book: Notebook) -> int:
 
 
 def _unsynced(frames: tuple[Frame, ...]) -> int:
-    """The most frames in a row that knew of the same last sync."""
+    """The most frames of one event in a row that knew of the same last sync.
+
+    Of larger ones nothing can be said: one call for a whole table writes many before it waits.
+    """
     most = run = 0
     durable = -1
     for frame in frames:
-        run = run + 1 if frame.durable_seq == durable else 1
+        run = 0 if frame.events > 1 else run + 1 if frame.durable_seq == durable else 1
         durable, most = frame.durable_seq, max(most, run)
     return most
 

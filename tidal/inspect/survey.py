@@ -22,10 +22,9 @@ from tidal.inspect.kinds import Kind, kind_of, names_in
 from tidal.inspect.place import Place, file_system_for, look_at_place
 from tidal.inspect.sizes import bytes_in, names_in_folder, size_of
 from tidal.inspect.states import CheckpointInventory, take_checkpoints
-from tidal.jobs.folder import JOBS_FOLDER
 from tidal.records import record
 from tidal.schema import Schema
-from tidal.store import StorePaths
+from tidal.store import JOBS_FOLDER, StorePaths
 
 # What opening takes of a processor, measured on one machine (docs/performance.md names it): a checkpoint is
 # read, hashed and loaded; then each batch after it is read, hashed and decoded, and each event applied.
@@ -212,10 +211,12 @@ class _Look:
     def _disk(self, book: Notebook) -> dict[str, int]:
         paths, fs = self._paths, self._fs
         folders = {
-            "log": (paths.wal,), "archive": (paths.archive,), "checkpoints": (paths.checkpoints,),
-            "exports": (paths.exports, paths.exports / JOBS_FOLDER), "quarantine": (paths.quarantine,),
+            "log": paths.wal, "archive": paths.archive, "checkpoints": paths.checkpoints,
+            "quarantine": paths.quarantine, "exports": paths.exports / JOBS_FOLDER,
         }  # fmt: skip
-        used = {part: sum(bytes_in(fs, folder, book) for folder in of) for part, of in folders.items()}
+        used = {part: bytes_in(fs, folder, book) for part, folder in folders.items()}
+        names = [name for name in names_in_folder(fs, paths.exports, book) if name != JOBS_FOLDER]
+        used["exports"] += sum(size_of(fs, paths.exports / name) for name in names)
         names = [n for n in names_in_folder(fs, paths.base, book) if n.startswith(paths.entities.name)]
         used["entities"] = sum(size_of(fs, paths.base / name) for name in names)  # and what SQLite adds
         return {**used, "total": sum(used.values())}

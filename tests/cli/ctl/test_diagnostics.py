@@ -39,7 +39,7 @@ def test_the_shape(store: Path, tidalctl: Command) -> None:
         "log": {"segments": "int", "bytes": "int", "first_seq": "int", "last_segment_seq": "int",
                 "last_seq": "int", "start_seq": "int", "epoch": "int", "clean": "bool",
                 "batches_to_replay": "int", "newest_time": "str", "created_at": "str",
-                "unsynced_batches": "int"},
+                "unsynced_singles": "int"},
         "archive": {"files": "int", "bytes": "int", "first_seq": "int", "last_seq": "int",
                     "oldest_time": "str", "newest_time": "str"},
         "checkpoints": [{"file": "str", "seq": "int", "bytes": "int", "written_at": "str",

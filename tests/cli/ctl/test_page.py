@@ -41,7 +41,7 @@ def test_the_fields_of_status_and_diagnostics(store: Path, tidalctl: Command) ->
 def test_the_checks_of_doctor_and_their_limits() -> None:
     assert {cell.strip("`") for cell in first_column("## doctor")} == set(doctor.MEANS)
     for text in (
-        f"{doctor.UNSYNCED_BATCHES} batches in a row",
+        f"{doctor.UNSYNCED_SINGLES} events in a row",
         f"less than {doctor.FREE_SHARE:.0%}".replace("%", " %") + f" and {doctor.FREE_BYTES >> 30} GiB",
         f"fewer than {doctor.FREE_FILES:,} inodes",
         f"more than {doctor.SKEW_NS // (60 * 10**9)} minutes ahead",

@@ -21,7 +21,7 @@ from bytekit.bulk import (
     rows_of,
     spoil,
 )
-from bytekit.bulk_payloads import known_codecs, payload_places, same_events, with_notes
+from bytekit.bulk_payloads import known_codecs, payload_places, same_events
 from bytekit.bulk_targets import hashed_structure
 from bytekit.segments import START, make_segment
 from bytekit.targets import SCHEMA, good_events, rich_batch
@@ -138,9 +138,8 @@ def _snapshot_check(_: Arguments, found: Any) -> bool:
 def _archives() -> tuple[bytes, ...]:
     rng = random.Random(8)
     made = []
-    for number in range(24):
+    for _ in range(24):
         batch = rich_batch(rng, rng.choice((1, 3, 20)))
-        batch = with_notes(rng, batch) if number % 4 == 0 else batch
         of = make_segment([batch])
         plain = archive.PlainHash()
         plain.add(batch)

@@ -26,7 +26,6 @@ from bytekit.targets import good_events, rich_batch
 from tidal.errors import FormatError
 from tidal.format import payload, singles
 from tidal.schema import EventBatch
-from tidal.schema.events import NOTE_TYPE_ID
 
 
 @functools.cache
@@ -34,22 +33,9 @@ def _payloads() -> tuple[tuple[bytes, int], ...]:
     rng = random.Random(5)
     batches = [rich_batch(rng, count) for count in (1, 2, 3, 9, 40) * 16]
     made = [
-        (
-            payload.encode_payload(
-                with_notes(rng, batch) if number % 5 == 0 else batch, START, small=number % 3 == 0
-            )
-        )
-        for number, batch in enumerate(batches)
+        (payload.encode_payload(batch, START, small=number % 3 == 0)) for number, batch in enumerate(batches)
     ]
     return tuple((it.payload, it.events) for it in made)
-
-
-def with_notes(rng: random.Random, batch: EventBatch) -> EventBatch:
-    """Return the batch with some events that are notes."""
-    of_note = np.random.default_rng(rng.getrandbits(32)).random(len(batch)) < 0.5
-    type_id = np.where(of_note, NOTE_TYPE_ID, batch.type_id).astype(np.uint8)
-    notes = tuple(rng.randbytes(rng.randrange(40)) for _ in range(int(of_note.sum())))
-    return replace(batch, type_id=type_id, notes=notes)
 
 
 def payload_places(data: bytes) -> Places:
