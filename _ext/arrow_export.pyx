@@ -423,7 +423,7 @@ cdef int failed(Export export, BaseException error) noexcept:
     try:
         text = str(error) or type(error).__name__
         export.message = text.encode("utf-8", "replace").replace(b"\0", b"?")
-    except BaseException:
+    except BaseException:  # no memory for the words: the errno says it all the same
         export.message = None
     return ENOMEM if isinstance(error, MemoryError) else EINVAL
 

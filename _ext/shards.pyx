@@ -60,7 +60,10 @@ cdef void deal_out(Deal *deal, Events events, int64_t count, uint32_t shard_coun
 
 
 cdef void acquire_politely(Lock *lock) noexcept:
-    """Take a lock, and wait for it without the interpreter's: another thread may need that one."""
+    """Take a lock, and wait for it without the interpreter's: another thread may need that one.
+
+    noexcept: a lock is memory of the shard's, and nothing here can raise.
+    """
     if not try_acquire(lock):
         with nogil:
             acquire(lock)

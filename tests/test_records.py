@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import inspect
-import pickle
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,7 +38,7 @@ MINE, STANDARD = declare(record), declare(dataclass(frozen=True, slots=True))
 
 @record
 class Point:
-    """At the top of a module, so that it can be pickled."""
+    """Two fields, one with a default."""
 
     x: int
     y: int = 0
@@ -117,8 +116,9 @@ def test_nothing_of_it_can_be_set_or_deleted() -> None:
 
 
 @pytest.mark.parametrize("one", [Point(1, 2), Single("a")], ids=repr)
-def test_it_can_be_copied_and_sent_to_another_process(one: Point | Single) -> None:
-    assert copy.deepcopy(one) == copy.copy(one) == pickle.loads(pickle.dumps(one)) == one
+def test_it_can_be_copied(one: Point | Single) -> None:
+    assert copy.deepcopy(one) == copy.copy(one) == one
+    assert copy.copy(one) is not one
 
 
 def test_what_a_class_defines_itself_stays() -> None:

@@ -6,12 +6,25 @@ inherits the builtin that a caller would expect, so ``except ValueError`` keeps 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 
 class TidalError(Exception):
     """Root of all errors raised by tidal."""
+
+
+def close_after(error: BaseException | None, close: Callable[[], None], what: str) -> None:
+    """Close something at the end of its ``with`` block, which ``error`` left, if that is not None.
+
+    What close() raises then becomes a note of that error: what came first says more.
+    """
+    try:
+        close()
+    except (TidalError, OSError) as failure:
+        if error is None:
+            raise
+        error.add_note(f"closing {what} failed too: {failure}")
 
 
 # ---------------------------------------------------------------------------------- schema

@@ -211,6 +211,7 @@ def test_any_calls_and_crashes(tmp_path_factory: pytest.TempPathFactory, steps: 
         run.do("crash", None)
         run.do("archive", None)
         run.do("crash", None)
+        assert facts_of(run.db) == run.twin.facts()
     finally:
         run.db.close()
 

@@ -23,7 +23,7 @@ from tidal.db.settings import OnDisk, Settings
 from tidal.db.upkeep import Upkeep
 from tidal.dedup import SeenEvents
 from tidal.entities import KeyNames
-from tidal.errors import InvalidEvent, ReadOnly, StoreClosed, StoreMissing, TidalError
+from tidal.errors import InvalidEvent, ReadOnly, StoreClosed, StoreMissing, TidalError, close_after
 from tidal.ingest import OnError, Prepared, RefusedRow, prepare_columns, prepare_frames, prepare_one
 from tidal.ledger import SignalLedger
 from tidal.log import Log, MemoryLog
@@ -492,12 +492,7 @@ class TidalDb(Reads):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            self.close()
-        except (TidalError, OSError) as failure:
-            if error is None:
-                raise
-            error.add_note(f"closing the database failed too: {failure}")  # what came first says more
+        close_after(error, self.close, "the database")
 
     def __repr__(self) -> str:
         where = "in memory" if self._disk is None else self._disk.paths.base.name

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Final, Self
 
-from tidal.errors import InvalidEvent, TidalError
+from tidal.errors import InvalidEvent, close_after
 from tidal.schema.events import NewKey
 from tidal.schema.spec import KINDS
 from tidal.sessions.operations import Annotation, Hint
@@ -142,12 +142,7 @@ class Session:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            self.close()
-        except (TidalError, OSError) as failure:
-            if error is None:
-                raise
-            error.add_note(f"closing the session failed too: {failure}")  # what came first says more
+        close_after(error, self.close, "the session")
 
     def __repr__(self) -> str:
         return f"<Session {self._id} of user {self._user_id} with {self._agent!r}>"
