@@ -5,20 +5,19 @@ every other form, and every doubt, to the general method that it was made with. 
 what is refused, and how, is known there alone.
 """
 
+from cpython.buffer cimport (
+    PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
+)
 from libc.math cimport isfinite
 from libc.stdint cimport int64_t, uint64_t
-from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
+from libc.stdlib cimport free, malloc
 
-from tidal._ext.shards cimport ShardSet
+import numpy as np
+
+from tidal._ext.shards cimport ShardSet, wall_clock
 
 cdef extern from "Python.h":
     uint64_t PyLong_AsUnsignedLongLong(object) except? 0xFFFFFFFFFFFFFFFF
-
-
-cdef int64_t wall_clock() noexcept nogil:
-    cdef timespec now
-    clock_gettime(CLOCK_REALTIME, &now)
-    return now.tv_sec * 1000000000 + now.tv_nsec
 
 
 # An id in its usual form: a plain int of 64 bits. Anything else is not an error here.
@@ -30,6 +29,58 @@ cdef bint as_id(object entity_id, uint64_t *id_out) except -1:
     except OverflowError:
         return False
     return True
+
+
+cdef object new_array = np.empty
+cdef object array_type = np.ndarray
+
+
+cdef object scores_now(ShardSet shards, object ids):
+    """The scores of ids in a usual form, a list of ints or an array of uint64; None for any other."""
+    if type(ids) is list:
+        return scores_of_list(shards, <list>ids)
+    if type(ids) is array_type:
+        return scores_of_array(shards, ids)
+    return None
+
+
+cdef object scores_of_list(ShardSet shards, list ids):
+    cdef Py_ssize_t i, count = len(ids)
+    cdef uint64_t *identifiers = <uint64_t *>malloc(max(<size_t>1, count * sizeof(uint64_t)))
+    if identifiers == NULL:
+        raise MemoryError(f"no memory for {count} ids")
+    try:
+        for i in range(count):
+            if not as_id(ids[i], &identifiers[i]):
+                return None
+        return scores_of_ids(shards, identifiers, count)
+    finally:
+        free(identifiers)
+
+
+cdef object scores_of_array(ShardSet shards, object ids):
+    cdef Py_buffer view
+    try:
+        PyObject_GetBuffer(ids, &view, PyBUF_FORMAT | PyBUF_C_CONTIGUOUS)
+    except (BufferError, ValueError):  # with gaps, or of a type that buffers do not have
+        return None
+    try:
+        if view.ndim != 1 or view.itemsize != sizeof(uint64_t) or view.format[0] not in b"LQ":
+            return None
+        return scores_of_ids(shards, <const uint64_t *>view.buf, view.shape[0])
+    finally:
+        PyBuffer_Release(&view)
+
+
+cdef object scores_of_ids(ShardSet shards, const uint64_t *ids, Py_ssize_t count):
+    cdef Py_buffer view
+    cdef int64_t now = wall_clock()
+    scores = new_array(count)
+    PyObject_GetBuffer(scores, &view, PyBUF_WRITABLE)
+    with nogil:
+        shards.read_scores(ids, count, 0, now, <double *>view.buf)
+    PyBuffer_Release(&view)
+    return scores
 
 
 cdef class Counter:
@@ -47,18 +98,20 @@ cdef class Counter:
 
 
 cdef class ReadCalls:
-    """score() and count() of the present, by the system's clock.
+    """score(), scores() and count() of the present, by the system's clock.
 
     ``tables``: signal name -> ShardSet. ``windows``: signal name -> {window: position}, of those it keeps.
     """
 
     cdef dict tables, windows
-    cdef object general_score, general_count
+    cdef object general_score, general_scores, general_count
     cdef bint usable
 
-    def __cinit__(self, dict tables not None, dict windows not None, general_score, general_count):
+    def __cinit__(self, dict tables not None, dict windows not None, general_score, general_scores,
+                  general_count):
         self.tables, self.windows = tables, windows
-        self.general_score, self.general_count = general_score, general_count
+        self.general_score, self.general_scores = general_score, general_scores
+        self.general_count = general_count
         self.usable = True
 
     def stop(self):
@@ -73,8 +126,19 @@ cdef class ReadCalls:
             if type(signal) is str:
                 shards = self.tables.get(signal)
                 if shards is not None:
-                    return (<ShardSet>shards).score_one(identifier, 0, wall_clock())
+                    return (<ShardSet>shards).score_now(identifier, 0)
         return self.general_score(signal, entity_id, half_life=half_life, at=at)
+
+    def scores(self, signal, ids, *, half_life=None, at=None):
+        """As TidalDb.scores()."""
+        cdef object shards, scores
+        if self.usable and half_life is None and at is None and type(signal) is str:
+            shards = self.tables.get(signal)
+            if shards is not None:
+                scores = scores_now(<ShardSet>shards, ids)
+                if scores is not None:
+                    return scores
+        return self.general_scores(signal, ids, half_life=half_life, at=at)
 
     def count(self, signal, entity_id, window, *, at=None):
         """As TidalDb.count()."""

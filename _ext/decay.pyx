@@ -5,29 +5,26 @@ depend on the times alone, and vectorise), the homes of all ids with a prefetch 
 with a prefetch of each record, and then the updates in the order of the events.
 """
 
-from libc.stdint cimport INT64_MAX, INT64_MIN, UINT32_MAX, int64_t, uint32_t, uint64_t
+from libc.stdint cimport INT64_MAX, INT64_MIN, UINT32_MAX, int64_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 from tidal._ext.arena cimport arena_ensure
+from tidal._ext.bounds cimport BLOCK_BITS, MARKED, covers
 from tidal._ext.index cimport (
-    NOT_FOUND, home_of, index_ensure, index_find, index_guess, index_insert, mix, tag_of,
+    NOT_FOUND, Index, index_ensure, index_find, index_guess, index_insert, mix, tag_of,
 )
 from tidal._ext.layout cimport (
-    HotRecord, Reader, acquire, add_term, add_terms, landmark_of, move_sum, prefetch, read_sum, reader_of,
+    HotRecord, Reader, acquire, add_term, add_terms, landmark_of, move_sum, prefetch, reader_of,
     unlock,
 )
 from tidal._ext.windows cimport (
-    Shift, add_late, advance_clock, floor_divide, shift_of_all, shift_of_slot, shift_to, windows_reserve,
+    Place, Shift, add_at, advance_clock, floor_divide, place_of, shift_of_all, shift_of_slot, shift_to,
+    windows_reserve,
 )
 
 cdef enum:
-    AHEAD = 32          # events between the prefetch of a cell and its look-up
-    BLOCK = 256         # events whose records are fetched, then changed: they fit the nearest cache
-
-
-cdef uint32_t find_slot(const ShardState *state, uint64_t entity_id) noexcept nogil:
-    return index_find(&state.index, tag_of(mix(entity_id)), entity_id, state.arena.rows)
+    BLOCK = 256         # events whose cells, then records, are fetched, then changed: all are near then
 
 
 cdef uint32_t find_or_insert(ShardState *state, uint64_t entity_id, int64_t t) noexcept nogil:
@@ -59,11 +56,6 @@ cdef void add_to_sums(const ShardState *state, HotRecord *row, const double *sum
     row.last_time = max(row.last_time, t)
 
 
-cdef double score_of(const ShardState *state, const HotRecord *row, int position, int64_t t) noexcept nogil:
-    return read_sum(&state.decays[position], row.sums[position], max(t, row.last_time),
-                    landmark_of(&state.decays[position], row.last_time))
-
-
 cdef Reader open_reader(const ShardState *state, int position, int64_t t) noexcept nogil:
     """The reader for the records that are newest now, as most are."""
     return reader_of(&state.decays[position], t, min(t, state.windows.clock) if state.windows.started else t)
@@ -93,36 +85,44 @@ cdef bint prepare_terms(
                 return False
             low_out[0] = max(low_out[0], landmark)
             high_out[0] = min(high_out[0], landmark + cell)
+        if count == 1:  # the same bits, without what a loop over vectors takes to begin
+            state.terms[j][0] = add_term(&state.decays[j], events.weights[0], latest, landmark)
+            continue
         add_terms(
             &state.decays[j], events.weights, events.times, count, landmark, earliest, latest, state.terms[j])
     return True
 
 
+cdef void hash_ids(
+    const Index *index, const uint64_t *entity_ids, int64_t start, int64_t stop, uint32_t *tags_out
+) noexcept nogil:
+    """Fill tags_out, and have their cells on the way to the cache."""
+    cdef const uint64_t *cells = index.cells
+    cdef uint32_t shift = 32 - index.bits, tag
+    cdef int64_t i
+    for i in range(start, stop):
+        tag = tag_of(mix(entity_ids[i]))
+        tags_out[i] = tag
+        prefetch(&cells[tag >> shift])
+
+
 cdef void find_slots(
-    ShardState *state, const uint64_t *entity_ids, int64_t start, int64_t stop, int64_t count
+    const ShardState *state, const uint32_t *tags, int64_t start, int64_t stop, uint32_t *slots_out
 ) noexcept nogil:
-    """Fill state.slots with likely slots, and have their records on the way to the cache."""
-    cdef int64_t i
-    cdef uint32_t slot
-    if start == 0:
-        hash_ids(state, entity_ids, 0, min(<int64_t>AHEAD, count))
-    for i in range(start, stop):
-        if i + AHEAD < count:
-            hash_ids(state, entity_ids, i + AHEAD, i + AHEAD + 1)
-        slot = index_guess(&state.index, state.tags[i])
-        state.slots[i] = slot
-        if slot != NOT_FOUND:
-            prefetch(&state.arena.rows[slot])
-
-
-cdef inline void hash_ids(
-    ShardState *state, const uint64_t *entity_ids, int64_t start, int64_t stop
-) noexcept nogil:
-    """Fill state.tags, and have their cells on the way to the cache."""
+    """Fill slots_out with likely slots, and have their records on the way to the cache."""
+    cdef const uint64_t *cells = state.index.cells
+    cdef const HotRecord *rows = state.arena.rows
+    cdef uint32_t shift = 32 - state.index.bits, tag, slot
+    cdef uint64_t cell
     cdef int64_t i
     for i in range(start, stop):
-        state.tags[i] = tag_of(mix(entity_ids[i]))
-        prefetch(&state.index.cells[home_of(&state.index, state.tags[i])])
+        tag = tags[i]
+        cell = cells[tag >> shift]
+        slot = <uint32_t>cell - 1  # NOT_FOUND where the cell is empty
+        if <uint32_t>(cell >> 32) != tag and cell != 0:
+            slot = index_guess(&state.index, tag)
+        slots_out[i] = slot
+        prefetch(&rows[slot])  # of no record either: that is no access
 
 
 cdef int ingest_chunk(ShardState *state, Events events, int64_t count) noexcept nogil:
@@ -153,52 +153,79 @@ cdef int update_records(
     ShardState *state, Events events, int64_t count, int64_t earliest, int64_t latest
 ) noexcept nogil:
     """Add the events of a chunk to their records. 0, or -1 without memory for late ones."""
-    cdef int64_t i, t, low, high
+    cdef Place place
+    cdef uint32_t *slots = state.slots
+    cdef HotRecord *rows = state.arena.rows
+    cdef int64_t i, start, stop = 0, t, low, high
     cdef uint32_t slot
     cdef HotRecord *row
-    cdef double *terms0 = state.terms[0]
-    cdef double *terms1 = state.terms[1]
-    cdef double *terms2 = state.terms[2]
+    cdef const double *terms0 = state.terms[0]
+    cdef const double *terms1 = state.terms[1]
+    cdef const double *terms2 = state.terms[2]
     cdef uint32_t inc0, inc1, inc2, largest = state.windows.largest
-    cdef uint32_t *running
-    cdef size_t running_count
-    cdef bint windowed = state.windows.fine_ns != 0, same_cell, failed = False
-    running, running_count = state.windows.running, state.windows.running_count
+    cdef uint32_t *running = state.windows.running + state.windows.running_count
+    cdef int64_t running_start = state.windows.running_start
+    cdef int sum_count = state.sum_count
+    cdef int64_t late_before
+    cdef uint64_t late = 0
+    cdef bint windowed = state.windows.fine_ns != 0, failed = False
+    cdef uint16_t *marks = state.bounds.marks
+    if marks != NULL and not covers(&state.bounds, <uint64_t>state.arena.count + count):
+        marks = NULL
     inc0, inc1, inc2 = state.windows.increments[0], state.windows.increments[1], state.windows.increments[2]
-    same_cell = prepare_terms(state, events, count, earliest, latest, &low, &high)
-    for i in range(count):
-        if i % BLOCK == 0:
-            find_slots(state, events.entity_ids, i, min(i + BLOCK, count), count)
-        t = events.times[i]
-        slot = state.slots[i]
-        if slot == NOT_FOUND or state.arena.rows[slot].entity_id != events.entity_ids[i]:
-            slot = find_or_insert(state, events.entity_ids[i], t)
-        row = &state.arena.rows[slot]
-        row.total += 1
-        if same_cell and low <= row.last_time < high:
-            row.sums[0] += terms0[i]
-            if state.sum_count > 1:
-                row.sums[1] += terms1[i]
-                if state.sum_count > 2:
-                    row.sums[2] += terms2[i]
-            row.last_time = max(row.last_time, t)
-        else:
-            add_anywhere(state, row, events.weights[i], t)
-        if not windowed:
-            continue
-        if row.windows[largest] == UINT32_MAX:
-            state.saturated += 1
-        elif t >= state.windows.running_start:
-            running[running_count] = slot
-            running_count += 1
-            row.windows[0] += inc0
-            row.windows[1] += inc1
-            row.windows[2] += inc2
-        else:
-            state.late += 1
-            failed = failed or add_late(&state.windows, row, slot, state.arena.count, t)
-    state.windows.running_count = running_count
+    place.start = place.end = 0
+    late_before = INT64_MIN
+    if windowed and state.newest != INT64_MIN:
+        late_before = floor_divide(state.newest, state.windows.fine_ns) * state.windows.fine_ns
+    state.newest = max(state.newest, latest)
+    if not prepare_terms(state, events, count, earliest, latest, &low, &high):
+        low = high = 0  # of no record
+    hash_ids(&state.index, events.entity_ids, 0, min(<int64_t>BLOCK, count), state.tags)
+    while stop < count:
+        start, stop = stop, min(stop + BLOCK, count)
+        hash_ids(&state.index, events.entity_ids, stop, min(stop + BLOCK, count), state.tags)
+        find_slots(state, state.tags, start, stop, slots)
+        for i in range(start, stop):
+            t, slot = events.times[i], slots[i]
+            if slot == NOT_FOUND or rows[slot].entity_id != events.entity_ids[i]:
+                slot = find_or_insert(state, events.entity_ids[i], t)
+            row = &rows[slot]
+            row.total += 1
+            if marks != NULL:
+                marks[slot >> BLOCK_BITS] = MARKED
+            if low <= row.last_time < high:
+                row.sums[0] += terms0[i]
+                if sum_count > 1:
+                    row.sums[1] += terms1[i]
+                    if sum_count > 2:
+                        row.sums[2] += terms2[i]
+                row.last_time = max(row.last_time, t)
+            else:
+                add_anywhere(state, row, events.weights[i], t)
+            if not windowed:
+                continue
+            if row.windows[largest] == UINT32_MAX:
+                state.saturated += 1
+            elif t >= running_start:
+                late_before = running_start
+                running[0] = slot
+                running += 1
+                row.windows[0] += inc0
+                row.windows[1] += inc1
+                row.windows[2] += inc2
+            else:
+                late += t < late_before
+                if t >= late_before + state.windows.fine_ns:
+                    late_before = floor_divide(t, state.windows.fine_ns) * state.windows.fine_ns
+                if not place.start <= t < place.end:
+                    place_of(&state.windows, t, &place)
+                if place.start != INT64_MIN:
+                    failed = failed or add_at(&place, row, slot, state.arena.count)
+    state.late += late
+    state.windows.running_count = running - state.windows.running
     state.events += count
+    if marks != NULL:
+        state.bounds.marked += count
     return -1 if failed else 0
 
 

@@ -1,20 +1,25 @@
 """The state of a shard as plain arrays, and back.
 
 Whoever holds a shard's lock must never wait for the interpreter's: a reader may hold that one while it waits
-for the shard. So copies are made into memory of C's, and become arrays when the lock is free again.
+for the shard. So the room for a copy is made before, the columns of windows are added up and sorted after,
+and what is done under the lock is plain copying.
 """
 
-from libc.stdint cimport UINT32_MAX, int64_t, uint32_t
-from libc.stdlib cimport free, malloc
+from libc.stdint cimport UINT32_MAX, int64_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
 import numpy as np
 
-from tidal._ext.layout cimport HotRecord
+from tidal._ext.decay cimport SUMS_MAX
+from tidal._ext.layout cimport HotRecord, acquire, unlock
 from tidal._ext.windows cimport (
-    HOUR_COLUMNS, MINUTE_COLUMNS, Column, advance_clock, column_append, column_clear, column_compact,
-    floor_divide, fold_running, gather_hour, has_column, hour_column, hour_of, minute_column,
+    MINUTE_COLUMNS, MINUTES_PER_HOUR, Column, advance_clock, column_append, column_clear, floor_divide,
+    has_column, hour_column, hour_of, minute_column, sum_columns,
 )
+
+cdef enum:
+    PAGE_BYTES = 4096
+    SPARE = 256             # events, and so new entities, that may come between making room and copying
 
 RECORD_BYTES = sizeof(HotRecord)
 RECORD_DTYPE = np.dtype([
@@ -25,6 +30,10 @@ assert RECORD_DTYPE.itemsize == RECORD_BYTES
 
 RECORD_ARRAYS = ("entity_id", "last_time", "sums", "total")
 RING_NAMES = ("minute", "hour")
+NARROWED = {
+    "total": np.dtype(np.uint64),
+    **{f"{ring}_{part}": np.dtype(np.uint32) for ring in RING_NAMES for part in ("slot", "count")},
+}
 RING_NS = {"minute": 60 * 10**9, "hour": 3600 * 10**9}
 
 
@@ -39,6 +48,14 @@ cdef int64_t ring_span(const ShardState *state, int ring) noexcept nogil:
     return MINUTE_COLUMNS if state.windows.keeps[0] else 0
 
 
+cdef int64_t ring_places(const ShardState *state, int ring) noexcept nogil:
+    """The number of columns that a ring has a place for; 0 where no window needs it.
+
+    Of hours there are as many places where fewer are kept.
+    """
+    return HOUR_COLUMNS if ring and state.windows.hours_kept else ring_span(state, ring)
+
+
 cdef int64_t ring_bucket(const ShardState *state, int ring, int64_t fine) noexcept nogil:
     return hour_of(&state.windows, fine) if ring else fine
 
@@ -46,97 +63,245 @@ cdef int64_t ring_bucket(const ShardState *state, int ring, int64_t fine) noexce
 # ---------------------------------------------------------------------------------------------- out
 
 
-cdef int take_copy(ShardState *state, int64_t clock, Copy *copy) noexcept nogil:
-    """Copy the state at this clock, its columns compacted; 0, or -1 without memory. The lock is held."""
+cdef object make_room(ShardState *state, Copy *copy):
+    """Return a block of memory, uint8[n], in which the state as it is now fits, and a quarter more.
+
+    What is needed now was touched, so that copying into it under the lock need not wait for pages.
+    """
+    cdef Copy now
+    cdef size_t cells
+    with nogil:
+        acquire(&state.lock)
+        measure(state, &now)
+        unlock(&state.lock)
+    copy.sum_count = state.sum_count
+    copy.rows_room = now.rows_room + now.rows_room // 4 + SPARE
+    copy.running_room = now.running_room + now.running_room // 4 + SPARE
+    copy.entries_room = now.entries_room + now.entries_room // 4 + copy.running_room
+    cells = copy.rows_room * (3 + copy.sum_count)
+    block = np.empty(
+        cells * sizeof(uint64_t) + copy.entries_room * sizeof(Entry) + copy.running_room * sizeof(uint32_t),
+        np.uint8)
+    cdef unsigned char[::1] data = block
+    copy.entity_ids = <uint64_t *>&data[0]
+    copy.last_times = <int64_t *>(copy.entity_ids + copy.rows_room)
+    copy.totals = <uint64_t *>(copy.last_times + copy.rows_room)
+    copy.sums = <double *>(copy.totals + copy.rows_room)
+    copy.entries = <Entry *>(copy.sums + copy.rows_room * copy.sum_count)
+    copy.running = <uint32_t *>(copy.entries + copy.entries_room)
+    with nogil:
+        touch(copy.entity_ids, now.rows_room * sizeof(uint64_t))
+        touch(copy.last_times, now.rows_room * sizeof(int64_t))
+        touch(copy.totals, now.rows_room * sizeof(uint64_t))
+        touch(copy.sums, now.rows_room * copy.sum_count * sizeof(double))
+        touch(copy.entries, now.entries_room * sizeof(Entry))
+        touch(copy.running, now.running_room * sizeof(uint32_t))
+    return block
+
+
+cdef void measure(ShardState *state, Copy *now) noexcept nogil:
+    """Set the room that a copy takes now. The lock is held."""
     cdef int ring
-    cdef size_t size = <size_t>state.arena.count * sizeof(HotRecord)
-    memset(copy, 0, sizeof(Copy))
+    cdef int64_t bucket
+    now.rows_room, now.running_room, now.entries_room = state.arena.count, state.windows.running_count, 0
+    for ring in range(RINGS):
+        for bucket in range(ring_places(state, ring)):  # any of as many neighbours: each has its place
+            now.entries_room += ring_column(state, ring, bucket).count
+
+
+cdef bint has_room(ShardState *state, const Copy *copy) noexcept nogil:
+    """Whether a copy would fit now. The lock is held."""
+    cdef Copy now
+    measure(state, &now)
+    return (now.rows_room <= copy.rows_room and now.running_room <= copy.running_room
+            and now.entries_room <= copy.entries_room)
+
+
+cdef void touch(void *memory, size_t size) noexcept nogil:
+    cdef size_t i
+    for i in range((size + PAGE_BYTES - 1) // PAGE_BYTES):
+        (<unsigned char *>memory)[i * PAGE_BYTES] = 0
+
+
+cdef int take_copy(ShardState *state, int64_t clock, Copy *copy) noexcept nogil:
+    """Copy the state at this clock. 0, -1 without memory, or 1 where there is not enough room. The lock is
+    held, so this does nothing that can be done later.
+    """
+    cdef int ring
+    cdef size_t used = 0
     if state.windows.started and advance_clock(&state.windows, state.arena.rows, state.arena.count, clock):
         return -1
-    if fold_running(&state.windows, state.arena.count):
-        return -1
-    copy.rows = <HotRecord *>malloc(size + 1)
-    if copy.rows == NULL:
-        return -1
-    copy.row_count = state.arena.count
-    memcpy(copy.rows, state.arena.rows, size)
+    if not has_room(state, copy):
+        return 1
+    copy.hour_in_minutes = state.windows.keeps[0] and state.windows.hours_kept
+    copy.running_ring = 0 if state.windows.keeps[0] else 1
+    copy.running_count = state.windows.running_count
+    if copy.running_count:
+        memcpy(copy.running, state.windows.running, copy.running_count * sizeof(uint32_t))
     for ring in range(RINGS):
-        if copy_ring(state, ring, &copy.rings[ring]):
-            return -1
+        copy_ring(state, ring, copy, &used)
+    copy_rows(state, copy)
     return 0
 
 
-cdef int copy_ring(ShardState *state, int ring, RingCopy *copy) noexcept nogil:
-    cdef int64_t newest, bucket, span = ring_span(state, ring), total = 0
-    cdef Column running_hour
+cdef void copy_ring(ShardState *state, int ring, Copy *copy, size_t *used) noexcept nogil:
+    """Copy the columns of a ring behind the entries that are used."""
+    cdef RingCopy *into = &copy.rings[ring]
+    cdef int64_t bucket, span = ring_span(state, ring)
     cdef Column *column
-    cdef int failed = 0
+    into.columns = 0
     if not state.windows.started or span == 0:
-        return 0
-    newest = ring_bucket(state, ring, floor_divide(state.windows.clock, state.windows.fine_ns))
-    memset(&running_hour, 0, sizeof(Column))
-    if ring and not has_column(&state.windows, newest):
-        failed = gather_hour(&state.windows, newest, &running_hour, state.arena.count)
-    for bucket in range(newest - span + 1, newest + 1):
+        return
+    into.newest = ring_bucket(state, ring, floor_divide(state.windows.clock, state.windows.fine_ns))
+    for bucket in range(into.newest - span + 1, into.newest + 1):
         column = ring_column(state, ring, bucket)
-        failed = failed or column_compact(column, state.arena.count)
-        total += column.count
-    copy.entries = <Entry *>malloc((total + running_hour.count) * sizeof(Entry) + 1)
-    if failed or copy.entries == NULL:
-        column_clear(&running_hour)
-        return -1
-    for bucket in range(newest - span + 1, newest + 1):
-        copy_column(copy, bucket, ring_column(state, ring, bucket))
-    copy_column(copy, newest, &running_hour)
-    column_clear(&running_hour)
-    return 0
+        if column.count == 0 and bucket < into.newest:
+            continue
+        into.buckets[into.columns] = bucket
+        into.copied[into.columns] = column[0]
+        into.copied[into.columns].entries = copy.entries + used[0]
+        if column.count:
+            memcpy(copy.entries + used[0], column.entries, column.count * sizeof(Entry))
+        into.columns += 1
+        used[0] += column.count
 
 
-cdef void copy_column(RingCopy *copy, int64_t bucket, const Column *column) noexcept nogil:
-    cdef int64_t start = copy.ends[copy.columns - 1] if copy.columns else 0
-    if column.count:
-        memcpy(&copy.entries[start], column.entries, column.count * sizeof(Entry))
-        copy.buckets[copy.columns] = bucket
-        copy.ends[copy.columns] = start + column.count
-        copy.columns += 1
+cdef void copy_rows(const ShardState *state, Copy *copy) noexcept nogil:
+    cdef const HotRecord *row
+    cdef size_t slot
+    cdef int j, sum_count = copy.sum_count
+    cdef double *sums = copy.sums
+    copy.row_count = state.arena.count
+    for slot in range(copy.row_count):
+        row = &state.arena.rows[slot]
+        copy.entity_ids[slot] = row.entity_id
+        copy.last_times[slot] = row.last_time
+        copy.totals[slot] = row.total
+        for j in range(sum_count):
+            sums[j] = row.sums[j]
+        sums += sum_count
 
 
-cdef void free_copy(Copy *copy) noexcept nogil:
+cdef dict arrays_of(const Copy *copy, block):
+    """Return a copy as arrays in the form of a file: those of Shard.save(), but whole numbers in the fewest
+    bytes that hold them, and no sums of half-lives that there are not. Some are views of the block.
+    """
     cdef int ring
-    free(copy.rows)
+    scratch = np.empty(max(ring_room(copy, 0), ring_room(copy, 1)), np.uint32)
+    rows = copy.row_count
+    ids, times, totals, sums = (
+        block[offset:offset + rows * width].view(dtype)
+        for offset, width, dtype in zip(
+            np.cumsum([0, *[copy.rows_room * sizeof(uint64_t)] * 3]).tolist(),
+            (8, 8, 8, 8 * copy.sum_count), (np.uint64, np.int64, np.uint64, np.float64))
+    )
+    saved = {
+        "entity_id": ids, "last_time": times, "sums": sums.reshape(rows, copy.sum_count),
+        "total": narrow(totals),
+    }
     for ring in range(RINGS):
-        free(copy.rings[ring].entries)
-
-
-cdef dict arrays_of(const Copy *copy):
-    """Return a copy as arrays of their own; see Shard.save() for their meaning."""
-    cdef int ring
-    cdef const RingCopy *columns
-    rows = array_of(copy.rows, copy.row_count * sizeof(HotRecord)).view(RECORD_DTYPE)
-    saved = {name: np.ascontiguousarray(rows[name]) for name in RECORD_ARRAYS}
-    for ring in range(RINGS):
-        columns = &copy.rings[ring]
-        name = RING_NAMES[ring]
-        ends = array_of(columns.ends, columns.columns * sizeof(int64_t)).view(np.int64)
-        size = int(ends[len(ends) - 1]) * sizeof(Entry) if len(ends) else 0
-        entries = array_of(columns.entries, size).view(np.uint32).reshape(-1, 2)
-        saved[f"{name}_bucket"] = array_of(columns.buckets, columns.columns * sizeof(int64_t)).view(np.int64)
-        saved[f"{name}_end"] = ends
-        saved[f"{name}_slot"] = np.ascontiguousarray(entries[:, 0])
-        saved[f"{name}_count"] = np.ascontiguousarray(entries[:, 1])
+        saved |= ring_arrays(copy, ring, scratch)
     return saved
 
 
-cdef array_of(const void *data, size_t size):
-    """Return a copy of some bytes, uint8[size]."""
-    array = np.empty(size, np.uint8)
-    cdef unsigned char[::1] out = array
-    if size:
-        memcpy(&out[0], data, size)
-    return array
+cdef dict ring_arrays(const Copy *copy, int ring, counts):
+    """Return the columns of a ring, each with one entry a slot, in slot order; ``counts`` is scratch."""
+    cdef size_t size = 0
+    slots = np.empty(ring_room(copy, ring), np.uint32)
+    cdef uint32_t[::1] slots_out = slots, counts_out = counts
+    cdef Column joined
+    cdef const Column *column
+    cdef int c, failed = 0
+    name, buckets, ends = RING_NAMES[ring], [], []
+    memset(&joined, 0, sizeof(Column))
+    for c in range(copy.rings[ring].columns):
+        with nogil:
+            column = settled(copy, ring, c, &joined)
+            failed = column == NULL
+            if not failed and column.count:
+                split(column, &slots_out[size], &counts_out[size])
+        if failed:
+            column_clear(&joined)
+            raise MemoryError("no memory to add up the columns of a copy")
+        if column.count:
+            size += column.count
+            buckets.append(copy.rings[ring].buckets[c])
+            ends.append(size)
+    column_clear(&joined)
+    return {
+        f"{name}_bucket": np.array(buckets, np.int64), f"{name}_end": np.array(ends, np.int64),
+        f"{name}_slot": narrow(slots[:size]), f"{name}_count": narrow(counts[:size]).copy(),
+    }
+
+
+cdef object narrow(array):
+    return array.astype(np.min_scalar_type(int(array.max(initial=0))), copy=False)
+
+
+cdef size_t ring_room(const Copy *copy, int ring) noexcept nogil:
+    """The most entries that the columns of a ring have together."""
+    cdef size_t room = 0
+    cdef int c
+    for c in range(copy.rings[ring].columns):
+        room += copy.rings[ring].copied[c].count
+    if ring == copy.running_ring:
+        room += copy.running_count
+    elif copy.hour_in_minutes:
+        room += copy.row_count
+    return room
+
+
+cdef const Column *settled(const Copy *copy, int ring, int c, Column *joined) noexcept nogil:
+    """A column of a copy with one entry a slot, in slot order: itself, or ``joined``; NULL without memory."""
+    cdef const RingCopy *columns = &copy.rings[ring]
+    cdef const Column *sources[MINUTE_COLUMNS]
+    cdef int64_t bucket = columns.buckets[c]
+    cdef size_t running = 0
+    cdef int count = 1, m
+    sources[0] = &columns.copied[c]
+    if bucket == columns.newest:
+        if ring == copy.running_ring:
+            running = copy.running_count
+        elif copy.hour_in_minutes:
+            count, running = 0, copy.running_count
+            for m in range(copy.rings[0].columns):
+                if copy.rings[0].buckets[m] >= bucket * MINUTES_PER_HOUR:
+                    sources[count] = &copy.rings[0].copied[m]
+                    count += 1
+    if count == 1 and running == 0 and sources[0].count == sources[0].compacted:
+        return sources[0]
+    if sum_columns(joined, sources, count, copy.running, running, <uint32_t>copy.row_count):
+        return NULL
+    return joined
+
+
+cdef void split(const Column *column, uint32_t *slots_out, uint32_t *counts_out) noexcept nogil:
+    cdef size_t i
+    for i in range(column.count):
+        slots_out[i] = column.entries[i].slot
+        counts_out[i] = column.entries[i].count
 
 
 # ---------------------------------------------------------------------------------------------- in
+
+
+def widened(dict saved):
+    """Return a shard's state as Shard.merge() takes it, from what ShardCopy.arrays() returned.
+
+    ValueError where an array of whole numbers has another kind of them.
+    """
+    wide = saved | {name: widen(name, saved[name], dtype) for name, dtype in NARROWED.items()}
+    sums = saved["sums"]
+    if sums.ndim == 2 and sums.shape[1] < SUMS_MAX:
+        wide["sums"] = np.zeros((len(sums), SUMS_MAX))
+        wide["sums"][:, :sums.shape[1]] = sums
+    return wide
+
+
+cdef object widen(str name, array, dtype):
+    if array.dtype.kind != "u" or array.dtype.itemsize > dtype.itemsize:
+        raise ValueError(f"{name} of dtype {array.dtype}")
+    return array.astype(dtype, copy=False)
 
 
 cdef int add_columns(

@@ -10,17 +10,22 @@ from tidal._ext.decay cimport (
     CHUNK, Events, Reading, ShardState, close_reading, count_at, find_slot, ingest_chunk, open_reader,
     open_reading, read_score, reading_of, score_of, turns,
 )
-from tidal._ext.index cimport NOT_FOUND, mix
-from tidal._ext.layout cimport HotRecord, Lock, Reader, acquire, prefetch, try_acquire, unlock
+from tidal._ext.index cimport NOT_FOUND, home_of, index_guess, mix, tag_of
+from tidal._ext.layout cimport HotRecord, Lock, Reader, acquire, keep_freed, prefetch, try_acquire, unlock
 from tidal._ext.shard cimport Shard
+from tidal._ext.windows cimport advance_clock
 
 cdef enum:
-    LOOKED_UP = 64      # entities under one hold of the locks
+    LOOKED_UP = 256     # entities under one hold of the locks, and on their way to the cache together
 
 
 # The low half of the hash; the index within a shard uses the high half.
+cdef inline uint32_t shard_of_hash(uint64_t hashed, uint32_t shard_count) noexcept nogil:
+    return <uint32_t>(<uint64_t><uint32_t>hashed * shard_count >> 32)
+
+
 cdef inline uint32_t shard_index(uint64_t entity_id, uint32_t shard_count) noexcept nogil:
-    return <uint32_t>(<uint64_t><uint32_t>mix(entity_id) * shard_count >> 32)
+    return shard_of_hash(mix(entity_id), shard_count)
 
 
 def shards_of(const uint64_t[::1] entity_ids, uint32_t shard_count):
@@ -59,6 +64,21 @@ cdef void deal_out(Deal *deal, Events events, int64_t count, uint32_t shard_coun
         deal.times[place] = events.times[i]
 
 
+cdef inline uint32_t sure_slot(const ShardState *state, uint32_t guess, uint64_t entity_id) noexcept nogil:
+    """The slot of an entity, which is nearly always the one that was guessed."""
+    if guess == NOT_FOUND or state.arena.rows[guess].entity_id == entity_id:
+        return guess
+    return find_slot(state, entity_id)
+
+
+cdef inline double score_at(
+    const ShardState *state, uint32_t guess, uint64_t entity_id, int position, int64_t t, const Reader *reader
+) noexcept nogil:
+    """The score of an entity whose slot is likely to be this one; 0.0 where it is unknown."""
+    cdef uint32_t slot = sure_slot(state, guess, entity_id)
+    return 0.0 if slot == NOT_FOUND else read_score(state, &state.arena.rows[slot], position, t, reader)
+
+
 cdef void acquire_politely(Lock *lock) noexcept:
     """Take a lock, and wait for it without the interpreter's: another thread may need that one.
 
@@ -69,13 +89,18 @@ cdef void acquire_politely(Lock *lock) noexcept:
             acquire(lock)
 
 
-cdef int ingest_into(ShardState *state, Events events, int64_t count) noexcept nogil:
-    """Apply any number of events, a chunk at a time: others get the lock in between."""
+cdef int ingest_into(ShardState *state, Events events, int64_t count, bint held) noexcept nogil:
+    """Apply one event or more, a chunk at a time: others get the lock in between.
+
+    ``held``: the caller has it already; it has it no longer afterwards.
+    """
     cdef int64_t size
     cdef int failed = 0
     while count > 0 and not failed:
         size = min(<int64_t>CHUNK, count)
-        acquire(&state.lock)
+        if not held:
+            acquire(&state.lock)
+        held = False
         failed = ingest_chunk(state, events, size)
         unlock(&state.lock)
         events.entity_ids += size
@@ -83,6 +108,19 @@ cdef int ingest_into(ShardState *state, Events events, int64_t count) noexcept n
         events.times += size
         count -= size
     return failed
+
+
+cdef int ingest_part(ShardState *state, const Deal *deal, uint32_t shard, bint held) noexcept nogil:
+    """Apply what of a block was dealt to a shard; ``held`` as in ingest_into()."""
+    cdef Events events
+    cdef int64_t begin = deal.ends[shard - 1] if shard else 0
+    if begin == deal.ends[shard]:
+        if held:
+            unlock(&state.lock)
+        return 0
+    events.entity_ids, events.weights = &deal.entity_ids[begin], &deal.weights[begin]
+    events.times = &deal.times[begin]
+    return ingest_into(state, events, deal.ends[shard] - begin, held)
 
 
 cdef class ShardSet:
@@ -102,6 +140,7 @@ cdef class ShardSet:
             if shard is None:
                 raise TypeError("None is not a shard")
             self.states[i] = shard.state
+        keep_freed()  # batches are decoded, checked and applied in arrays that come and go
 
     # -------------------------------------------------------------------------------------- clock
 
@@ -113,6 +152,26 @@ cdef class ShardSet:
     def advance(self, int64_t t):
         """Return the clock, moved to t if that is later. A shard follows with its next event or save."""
         return self.move_clock(t)
+
+    def expect(self, int64_t t):
+        """Return the clock, moved to t if that is later, and let every shard follow at once.
+
+        For a replay that knows of an event at t or later: what is older then finds its column, or that it
+        has none, and no window is turned for it.
+        """
+        cdef uint32_t shard
+        cdef ShardState *state
+        cdef int failed = 0
+        t = self.move_clock(t)
+        with nogil:
+            for shard in range(self.count):
+                state = self.states[shard]
+                acquire(&state.lock)
+                failed = failed or advance_clock(&state.windows, state.arena.rows, state.arena.count, t)
+                unlock(&state.lock)
+        if failed:
+            raise MemoryError("no memory to turn a window")
+        return t
 
     cdef int64_t not_before_clock(self, int64_t t) noexcept:
         return max(t, self.newest) if self.started else t
@@ -154,7 +213,7 @@ cdef class ShardSet:
                 events.entity_ids, events.weights = &entity_ids[start], &weights[start]
                 events.times = &times[start]
                 if deal == NULL:
-                    failed = ingest_into(self.states[0], events, size)
+                    failed = ingest_into(self.states[0], events, size, False)
                 else:
                     deal_out(deal, events, size, self.count)
                     failed = self.ingest_dealt(deal, first)
@@ -164,15 +223,18 @@ cdef class ShardSet:
             raise MemoryError("no memory to apply events")
 
     cdef int ingest_dealt(self, Deal *deal, uint32_t first) noexcept nogil:
-        cdef Events events
-        cdef uint32_t i, shard
-        cdef int64_t begin
+        """Apply a block to the shards that nobody holds, then to the others: each alone, in any order."""
+        cdef uint8_t[SHARDS_MAX] busy
+        cdef uint32_t i, shard, left = 0
         for i in range(self.count):
             shard = (first + i) % self.count
-            begin = deal.ends[shard - 1] if shard else 0
-            events.entity_ids, events.weights = &deal.entity_ids[begin], &deal.weights[begin]
-            events.times = &deal.times[begin]
-            if ingest_into(self.states[shard], events, deal.ends[shard] - begin):
+            if not try_acquire(&self.states[shard].lock):
+                busy[left] = <uint8_t>shard
+                left += 1
+            elif ingest_part(self.states[shard], deal, shard, True):
+                return -1
+        for i in range(left):
+            if ingest_part(self.states[busy[i]], deal, busy[i], False):
                 return -1
         return 0
 
@@ -184,7 +246,7 @@ cdef class ShardSet:
         cdef Events events
         self.move_clock(t)
         events.entity_ids, events.weights, events.times = &entity_id, &weight, &t
-        if ingest_into(self.states[shard_index(entity_id, self.count)], events, 1):
+        if ingest_into(self.states[shard_index(entity_id, self.count)], events, 1, False):
             raise MemoryError("no memory to apply an event")
         return 0
 
@@ -205,32 +267,60 @@ cdef class ShardSet:
         unlock(&state.records)
         return score
 
+    cdef double score_now(self, uint64_t entity_id, int position) noexcept:
+        """As score_one() by the system's clock, which is read while the record is on its way to the cache."""
+        cdef uint64_t hashed = mix(entity_id)
+        cdef ShardState *state = self.states[shard_of_hash(hashed, self.count)]
+        cdef uint32_t slot
+        cdef int64_t now
+        cdef double score = 0.0
+        acquire_politely(&state.records)
+        slot = index_guess(&state.index, tag_of(hashed))
+        if slot != NOT_FOUND:
+            prefetch(&state.arena.rows[slot])
+        now = wall_clock()
+        slot = sure_slot(state, slot, entity_id)
+        if slot != NOT_FOUND:
+            score = score_of(state, &state.arena.rows[slot], position, now)
+        unlock(&state.records)
+        return score
+
     def scores(self, const uint64_t[::1] entity_ids, int position, int64_t t):
         """Return the score of each id, float64[n]."""
         scores = np.empty(entity_ids.shape[0], np.float64)
         cdef double[::1] out = scores
-        cdef Py_ssize_t i, start = 0, stop, count = entity_ids.shape[0]
-        cdef ShardState *states[LOOKED_UP]
-        cdef uint32_t[LOOKED_UP] slots
-        cdef HotRecord *row
-        cdef Reader reader = open_reader(self.states[0], position, t)
-        with nogil:
-            while start < count:
-                stop = min(start + LOOKED_UP, count)
-                self.acquire_all()
-                for i in range(start, stop):
-                    states[i - start] = self.states[shard_index(entity_ids[i], self.count)]
-                    slots[i - start] = find_slot(states[i - start], entity_ids[i])
-                    if slots[i - start] != NOT_FOUND:
-                        prefetch(&states[i - start].arena.rows[slots[i - start]])
-                for i in range(start, stop):
-                    out[i] = 0.0
-                    if slots[i - start] != NOT_FOUND:
-                        row = &states[i - start].arena.rows[slots[i - start]]
-                        out[i] = read_score(states[i - start], row, position, t, &reader)
-                self.unlock_all()
-                start = stop
+        if entity_ids.shape[0]:
+            with nogil:
+                self.read_scores(&entity_ids[0], entity_ids.shape[0], position, t, &out[0])
         return scores
+
+    cdef void read_scores(
+        self, const uint64_t *entity_ids, Py_ssize_t count, int position, int64_t t, double *scores_out
+    ) noexcept nogil:
+        """Read in three passes, so that none waits for memory: cells, then records, are fetched before."""
+        cdef Py_ssize_t i, size
+        cdef uint64_t hashed
+        cdef ShardState *states[LOOKED_UP]
+        cdef uint32_t[LOOKED_UP] places  # of a cell, then of a record
+        cdef Reader reader = open_reader(self.states[0], position, t)
+        while count > 0:
+            size = min(<Py_ssize_t>LOOKED_UP, count)
+            self.acquire_all()
+            for i in range(size):
+                hashed = mix(entity_ids[i])
+                states[i] = self.states[shard_of_hash(hashed, self.count)]
+                places[i] = tag_of(hashed)
+                prefetch(&states[i].index.cells[home_of(&states[i].index, places[i])])
+            for i in range(size):
+                places[i] = index_guess(&states[i].index, places[i])
+                if places[i] != NOT_FOUND:
+                    prefetch(&states[i].arena.rows[places[i]])
+            for i in range(size):
+                scores_out[i] = score_at(states[i], places[i], entity_ids[i], position, t, &reader)
+            self.unlock_all()
+            entity_ids += size
+            scores_out += size
+            count -= size
 
     def count_of(self, uint64_t entity_id, int window, int64_t t, bint roll=False):
         """Return the events in window 0, 1, 2 (1h, 24h, 7d) at time t, or 3: of all time; int.

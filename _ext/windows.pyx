@@ -6,7 +6,7 @@ subtracted from the running counts. An hour is gathered from its minutes when it
 load, rotation costs the touched entities only, and memory follows activity.
 """
 
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport INT64_MIN, int64_t, uint32_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcpy, memset
 
@@ -14,16 +14,24 @@ from tidal._ext.layout cimport HotRecord, prefetch
 
 cdef enum:
     AHEAD = 16                  # rows to prefetch before they are touched
-    MINUTES_PER_HOUR = 60
     COLUMN_ENTRIES_MIN = 16
     COMPACT_MIN = 256
     RUNNING_MIN = 16384         # slots that the running list may hold, however few rows there are
     SPARSE_FACTOR = 16          # below row_count / 16 entries, sorting beats a counter for each row
+    DENSE_FACTOR = 2            # below row_count / 2 entries, few are of the same slot
+    GROWN = 3                   # times what a column had: then it is compacted anew
     RADIX_BITS = 10
     RADIX = 1 << RADIX_BITS
 
-cdef int64_t MINUTE_NS = 60000000000
-cdef int64_t HOUR_NS = 3600000000000
+# Constants of C's, so that a division by one is compiled to a multiplication.
+cdef extern from *:
+    """
+    #define TIDAL_MINUTE_NS INT64_C(60000000000)
+    #define TIDAL_HOUR_NS INT64_C(3600000000000)
+    """
+    const int64_t MINUTE_NS "TIDAL_MINUTE_NS"
+    const int64_t HOUR_NS "TIDAL_HOUR_NS"
+
 cdef int64_t[3] SPAN = [60, 24, 168]  # buckets of each window: minutes, hours, hours
 
 
@@ -38,6 +46,11 @@ cdef Column *minute_column(Windows *windows, int64_t minute) noexcept nogil:
 
 cdef Column *hour_column(Windows *windows, int64_t hour) noexcept nogil:
     return &windows.hours[hour - floor_divide(hour, HOUR_COLUMNS) * HOUR_COLUMNS]
+
+
+cdef inline int64_t fine_of(const Windows *windows, int64_t t) noexcept nogil:
+    """The fine bucket that holds a time."""
+    return floor_divide(t, MINUTE_NS) if windows.keeps[0] else floor_divide(t, HOUR_NS)
 
 
 cdef int64_t hour_of(const Windows *windows, int64_t fine) noexcept nogil:
@@ -55,7 +68,7 @@ cdef int column_reserve(Column *column, size_t more, uint32_t row_count) noexcep
     if column.count + more <= column.capacity:
         return 0
     # Where most rows are in it already, further entries are mostly of the same slots.
-    if column.count >= 2 * column.compacted + COMPACT_MIN and column.count >= row_count // SPARSE_FACTOR:
+    if column.count >= GROWN * column.compacted + COMPACT_MIN and column.count >= row_count // DENSE_FACTOR:
         column_compact(column, row_count)  # without memory for that, growing may still work
     capacity = column.count + more + column.count // 2 + COLUMN_ENTRIES_MIN
     entries = <Entry *>realloc(column.entries, capacity * sizeof(Entry))
@@ -64,21 +77,6 @@ cdef int column_reserve(Column *column, size_t more, uint32_t row_count) noexcep
     column.entries = entries
     column.capacity = capacity
     return 0
-
-
-cdef int column_append(Column *column, uint32_t slot, uint32_t count, uint32_t row_count) noexcept nogil:
-    """Add an entry; 0, or -1 without memory."""
-    if column.count == column.capacity and column_reserve(column, 1, row_count):
-        return -1
-    push(column, slot, count)
-    return 0
-
-
-cdef inline void push(Column *column, uint32_t slot, uint32_t count) noexcept nogil:
-    """Add an entry for which there is room."""
-    column.entries[column.count].slot = slot
-    column.entries[column.count].count = count
-    column.count += 1
 
 
 cdef void column_clear(Column *column) noexcept nogil:
@@ -143,6 +141,33 @@ cdef int gather(
     target.compacted = target.count
     free(totals)
     return 0
+
+
+cdef int sum_columns(
+    Column *target, const Column **sources, int source_count, const uint32_t *slots, size_t slot_count,
+    uint32_t row_count
+) noexcept nogil:
+    """Make target, which is none of them, the compact sum of some columns and of a list of slots.
+
+    0, or -1 without memory.
+    """
+    cdef size_t i, entries = slot_count
+    cdef int source
+    for source in range(source_count):
+        entries += sources[source].count
+    if entries >= row_count // SPARSE_FACTOR:
+        return gather(target, sources, source_count, slots, slot_count, row_count)
+    target.count = 0
+    if column_reserve(target, entries, row_count):
+        return -1
+    for source in range(source_count):
+        if sources[source].count:
+            memcpy(&target.entries[target.count], sources[source].entries,
+                   sources[source].count * sizeof(Entry))
+            target.count += sources[source].count
+    for i in range(slot_count):
+        push(target, slots[i], 1)
+    return column_compact(target, row_count)
 
 
 cdef int sort_entries(Column *column, uint32_t row_count) noexcept nogil:
@@ -252,21 +277,11 @@ cdef int fold_running(Windows *windows, uint32_t row_count) noexcept nogil:
 cdef int gather_hour(const Windows *windows, int64_t hour, Column *target, uint32_t row_count) noexcept nogil:
     """Make target the sum of the minutes of the clock's hour; 0, or -1 without memory."""
     cdef const Column *sources[MINUTES_PER_HOUR]
-    cdef size_t entries = 0
     cdef int64_t first = hour * MINUTES_PER_HOUR
     cdef int i, count = <int>(floor_divide(windows.clock, MINUTE_NS) - first + 1)
     for i in range(count):
         sources[i] = minute_column(<Windows *>windows, first + i)
-        entries += sources[i].count
-    if entries >= row_count // SPARSE_FACTOR:
-        return gather(target, sources, count, NULL, 0, row_count)
-    if column_reserve(target, entries, row_count):
-        return -1
-    for i in range(count):
-        if sources[i].count:
-            memcpy(&target.entries[target.count], sources[i].entries, sources[i].count * sizeof(Entry))
-            target.count += sources[i].count
-    return column_compact(target, row_count)
+    return sum_columns(target, sources, count, NULL, 0, row_count)
 
 
 cdef int close_hour(Windows *windows, int64_t hour, uint32_t row_count) noexcept nogil:
@@ -343,25 +358,27 @@ cdef int advance_clock(Windows *windows, HotRecord *rows, uint32_t row_count, in
     return 0
 
 
-cdef int add_late(
-    Windows *windows, HotRecord *row, uint32_t slot, uint32_t row_count, int64_t t
-) noexcept nogil:
-    """Count an event of a bucket before the running one, where a window still holds it; 0, or -1 without
-    memory.
-    """
-    cdef int64_t fine = floor_divide(t, windows.fine_ns), hour = hour_of(windows, fine)
-    cdef int64_t clock = floor_divide(windows.clock, windows.fine_ns), newest = hour_of(windows, clock)
+cdef void place_of(Windows *windows, int64_t t, Place *place) noexcept nogil:
+    """Where events at time t count, t not after the clock, and for which times around it that holds."""
+    cdef int64_t fine = fine_of(windows, t), hour = hour_of(windows, fine)
+    cdef int64_t clock = fine_of(windows, windows.clock), newest = hour_of(windows, clock)
     cdef int64_t rolled_hour = hour_of(windows, windows.rolled)
+    memset(place, 0, sizeof(Place))
+    place.start = fine * windows.fine_ns
+    place.end = place.start + windows.fine_ns
     if windows.keeps[0] and fine > clock - MINUTE_COLUMNS:
-        if column_append(minute_column(windows, fine), slot, 1, row_count):
-            return -1
-        row.windows[0] += fine > windows.rolled - SPAN[0]
+        place.minute = minute_column(windows, fine)
+        place.counts[0] = fine > windows.rolled - SPAN[0]
     if windows.hours_kept and hour > newest - windows.hours_kept:
-        if has_column(windows, hour) and column_append(hour_column(windows, hour), slot, 1, row_count):
-            return -1
-        row.windows[1] += windows.keeps[1] and hour > rolled_hour - SPAN[1]
-        row.windows[2] += windows.keeps[2] and hour > rolled_hour - SPAN[2]
-    return 0
+        if has_column(windows, hour):
+            place.hour = hour_column(windows, hour)
+        place.counts[1] = windows.keeps[1] and hour > rolled_hour - SPAN[1]
+        place.counts[2] = windows.keeps[2] and hour > rolled_hour - SPAN[2]
+        if windows.keeps[0] and place.minute == NULL:  # all of the hour that has no minutes any more
+            place.start = hour * HOUR_NS
+            place.end = min(place.start + HOUR_NS, (clock - MINUTE_COLUMNS + 1) * MINUTE_NS)
+    elif place.minute == NULL:
+        place.start = INT64_MIN
 
 
 # ------------------------------------------------------------------------------------------ reading elsewhere

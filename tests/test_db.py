@@ -16,6 +16,7 @@ import pytest
 from failing_step import fail_a_step
 
 import tidal
+from tidal.db import upkeep
 from tidal.entities import entity_key_id
 from tidal.testing import ManualClock
 
@@ -271,6 +272,54 @@ def test_checkpoints_come_by_themselves(tmp_path: Path, clock: ManualClock) -> N
         with db._upkeep._checkpointing:  # the one that is being written, if any, has ended
             assert db.stats()["checkpoint_seq"] >= 200
     assert len(list((tmp_path / "s" / "checkpoints").glob("*.ckpt"))) == 2
+
+
+def test_a_large_state_is_copied_beside_ingest(
+    tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy_state, threads = upkeep.copy_state, set()
+
+    def noted(*arguments: Any) -> Any:
+        threads.add(threading.current_thread().name)
+        return copy_state(*arguments)
+
+    monkeypatch.setattr(upkeep, "_AT_ONCE_ENTITIES", 50)
+    monkeypatch.setattr(upkeep, "copy_state", noted)
+    rng = np.random.default_rng(6)
+    with tidal.open(tmp_path / "s", schema=SCHEMA, clock=clock, checkpoint_bytes=2000) as db:
+        for _ in range(40):
+            db.ingest(signal="view", entity_id=rng.integers(0, 1000, 200), weight=rng.random(200))
+        with db._upkeep._checkpointing:
+            saved = db.stats()["checkpoint_seq"]
+        assert saved >= 200
+        assert threads == {"tidal-checkpoint"}
+        digest = db._ledger.state_digest()
+        db._release()
+    with tidal.open(tmp_path / "s", clock=clock) as db:
+        assert db.recovery is not None and db.recovery.checkpoint_seq == saved
+        assert db._ledger.state_digest() == digest
+
+
+def test_a_copy_that_fails_beside_ingest_is_told_and_tried_again(
+    tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(upkeep, "_AT_ONCE_ENTITIES", 0)
+
+    def fail(*arguments: object) -> None:
+        raise MemoryError("no memory to save a shard")
+
+    with tidal.open(tmp_path / "s", schema=SCHEMA, clock=clock, checkpoint_bytes=1) as db:
+        with monkeypatch.context() as patch:
+            patch.setattr(upkeep, "copy_state", fail)
+            assert db.signal("view", 1) == 1
+            with db._upkeep._checkpointing:
+                pass
+        assert "no checkpoint could be begun: no memory" in caplog.text
+        assert "no memory to save a shard" in db.stats()["checkpoint_error"]
+        assert db.signal("view", 1) == 2
+        with db._upkeep._checkpointing:
+            assert db.stats()["checkpoint_seq"] == 2
+        assert db.stats()["checkpoint_error"] is None
 
 
 def test_an_event_is_not_refused_because_no_checkpoint_can_be_made(

@@ -198,3 +198,17 @@ def test_what_is_set_aside_replaces_nothing(tmp_path: Path) -> None:
         places.append(set_aside(FS, tmp_path / "file", tmp_path / "aside"))
     assert [place.name for place in places] == ["file", "file.1", "file.2"]
     assert [place.read_bytes() for place in places] == [b"0", b"1", b"2"]
+
+
+def test_a_large_append_is_on_its_way_to_the_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    advised: list[tuple[int, int, int]] = []
+    monkeypatch.setattr(os, "posix_fadvise", lambda fd, *advice: advised.append(advice))
+    parts = [b"head", bytes(range(256)) * 6000, b"tail"]
+    file = FS.create(tmp_path / "file")
+    assert file.append(parts) == 1_536_008
+    file.append([b"small"])
+    file.append([parts[1]])
+    file.close()
+    assert read_file(FS, tmp_path / "file") == b"".join([*parts, b"small", parts[1]])
+    dont_need = os.POSIX_FADV_DONTNEED
+    assert advised == [(0, 1_536_008, dont_need), (1_536_013, 1_536_000, dont_need)]

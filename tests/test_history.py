@@ -7,7 +7,7 @@ import shutil
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from archivekit import Store
@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 import tidal.history
 from tidal.errors import CorruptArchive, CorruptLog, MissingSegment, StorageError, TidalError
-from tidal.history import read_history
+from tidal.format.payload import TypeSet, type_set
+from tidal.history import newest_times, read_history
 from tidal.ledger import SignalLedger
 from tidal.schema import SchemaBuilder
 
@@ -271,3 +272,23 @@ def test_a_log_that_does_not_continue_the_archive_is_refused(store: Store, tmp_p
     assert store.events(until_seq=7) == list(range(1, 8))
     with pytest.raises(CorruptLog, match=r"does not continue archive/manifest\.json"):
         store.events()
+
+
+class Part(NamedTuple):
+    min_time: int
+    max_time: int
+    types: TypeSet
+
+
+@given(st.lists(st.lists(st.tuples(st.integers(0, 4), st.integers(-50, 50)), min_size=1, max_size=6)))
+def test_newest_times_are_of_each_type_and_never_too_late(parts: list[list[tuple[int, int]]]) -> None:
+    """From what a file says of its events: their types together, and their times together."""
+    events = [event for part in parts for event in part]
+    found = newest_times(
+        Part(min(t for _, t in part), max(t for _, t in part), type_set({kind for kind, _ in part}))
+        for part in parts
+    )
+    assert found.keys() == {kind for kind, _ in events}
+    assert all(t <= max(at for kind, at in events if kind == type_id) for type_id, t in found.items())
+    alone = [part for part in parts if len({kind for kind, _ in part}) == 1]
+    assert all(found[part[0][0]] >= max(t for _, t in part) for part in alone)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import functools
 import inspect
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -29,7 +32,7 @@ METHODS = [
 
 # What no caller of the public names can meet: readers of files turn FormatError into an error with a place,
 # tidal gives storage engines good keys, and the others are of commands.
-INTERNAL_ERRORS = {"FormatError", "InvalidKey", "UsageError", "UnreadableInput"}
+INTERNAL_ERRORS = {"FormatError", "InvalidKey", "UnreachableService", "UsageError", "UnreadableInput"}
 
 
 def resolve(dotted: str) -> Any:
@@ -39,6 +42,37 @@ def resolve(dotted: str) -> Any:
 def test_all_names_exist_once_and_in_order() -> None:
     assert tidal.__all__ == sorted(set(tidal.__all__))
     assert [name for name in tidal.__all__ if not hasattr(tidal, name)] == []
+
+
+def test_type_checkers_see_what_a_program_gets() -> None:
+    """The imports under TYPE_CHECKING and those that are made when a name is asked for."""
+    seen = {
+        (statement.module, alias.name)
+        for statement in ast.walk(ast.parse(Path(tidal.__file__).read_text(encoding="utf-8")))
+        if isinstance(statement, ast.ImportFrom) and (statement.module or "").startswith("tidal.")
+        for alias in statement.names
+    }
+    given = {(home, name) for home, names in tidal._HOMES.items() for name in names}
+    others = set(tidal.__all__) - {name for _, name in given} - {"__version__"}
+    assert seen == given | {("tidal.errors", name) for name in others}
+
+
+@pytest.mark.parametrize("module", ["rebuild", "salvage"])
+def test_a_function_stays_one_when_the_module_of_its_name_is_imported(module: str) -> None:
+    code = f"import tidal.{module}; print(callable(tidal.{module}))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "True"
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="module 'tidal' has no attribute 'opne'"):
+        tidal.opne  # noqa: B018  # the look-up is what is tested
+
+
+def test_all_names_are_listed_before_they_are_imported() -> None:
+    code = "import tidal; print(set(tidal.__all__) <= set(dir(tidal)))"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "True"
 
 
 def test_the_version_is_the_distribution_s() -> None:

@@ -262,3 +262,63 @@ def test_damage_is_not_the_end_of_a_source_that_was_not_closed(tmp_path: Path) -
     with pytest.raises(tidal.CorruptLog, match="were durable"):
         tidal.rebuild(tmp_path / "killed", tmp_path / "new", schema=CHANGED)
     assert not (tmp_path / "new").exists()
+
+
+# ------------------------------------------------------------------------------------ resuming
+
+
+class Stopped(Exception):
+    """Stands for the end of the process."""
+
+
+def interrupt_at(least: int) -> Any:
+    def progress(events: int, share: float) -> None:
+        if events >= least:
+            raise Stopped
+
+    return progress
+
+
+@pytest.mark.parametrize("drop", [(), ("like",)])
+@pytest.mark.parametrize("stops", [(1,), (70,), (LAST,), (70, 200)])
+def test_an_interrupted_rebuild_goes_on(
+    store: Path, tmp_path: Path, drop: tuple[str, ...], stops: tuple[int, ...]
+) -> None:
+    builder = tidal.SchemaBuilder().signal("view", half_life="3d").signal("follow", kind="creator")
+    schema = builder.build() if drop else CHANGED
+    for number, stop in enumerate(stops):
+        with pytest.raises(Stopped):
+            tidal.rebuild(
+                store, tmp_path / "new", schema=schema, drop=drop, resume=number > 0,
+                progress=interrupt_at(stop),
+            )  # fmt: skip
+    report = tidal.rebuild(store, tmp_path / "new", schema=schema, drop=drop, resume=True)
+    fresh = tidal.rebuild(store, tmp_path / "fresh", schema=schema, drop=drop)
+    assert (report.events, report.dropped) == (fresh.events, fresh.dropped)
+    assert rows(tmp_path / "new") == rows(tmp_path / "fresh")
+    assert not (tmp_path / "new" / "started.json").exists()
+    assert not verify(tmp_path / "new").findings
+    best = []
+    for name in ("new", "fresh"):
+        with tidal.open(tmp_path / name, clock="event", read_only=True) as db:
+            best.append(list(db.top("view", 30)))
+    assert best[0] == best[1]
+
+
+def test_only_the_same_rebuild_goes_on(store: Path, tmp_path: Path) -> None:
+    with pytest.raises(Stopped):
+        tidal.rebuild(store, tmp_path / "new", schema=CHANGED, progress=interrupt_at(70))
+    other = tidal.SchemaBuilder().signal("view").signal("like", signed=True).signal("follow", kind="creator")
+    with pytest.raises(InvalidOption, match="of another run"):
+        tidal.rebuild(store, tmp_path / "new", schema=other.build(), resume=True)
+    with pytest.raises(InvalidOption, match="remove it"):
+        tidal.rebuild(store, tmp_path / "new", schema=CHANGED)
+    (tmp_path / "new.unfinished" / "started.json").unlink()
+    with pytest.raises(InvalidOption, match="of another run"):
+        tidal.rebuild(store, tmp_path / "new", schema=CHANGED, resume=True)
+    with pytest.raises(InvalidOption):
+        tidal.rebuild(store, tmp_path / "newer", schema=CHANGED, resume=1)  # type: ignore[arg-type]
+
+
+def test_resuming_what_was_not_begun_begins_it(store: Path, tmp_path: Path) -> None:
+    assert tidal.rebuild(store, tmp_path / "new", schema=CHANGED, resume=True).events == LAST

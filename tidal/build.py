@@ -1,4 +1,4 @@
-"""Which build of tidal this is: the commit that it was built from."""
+"""Which tidal this is: its version, and the commit that it was built from."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import functools
 import re
 from pathlib import Path
 from typing import Final
+
+__version__ = "0.1.0"
 
 BUILD_FILE: Final = "build.txt"  # setup.py writes it into what it builds; it is not in the repository
 NO_BUILD: Final = "dev"

@@ -22,6 +22,7 @@ from typing import Protocol
 from tidal.errors import CorruptionError, CorruptStore, NoSpace, StorageError, StoreLocked, TidalError
 
 TEMPORARY_SUFFIX = ".tmp"
+_WRITE_OUT_BYTES_MIN = 1 << 20  # of one append; frames of the log are smaller, and synced at once
 
 Bytes = bytes | bytearray | memoryview
 
@@ -144,7 +145,18 @@ class _OsFile:
                     written -= len(views.pop(0))
                 if written:
                     views[0] = views[0][written:]
+            if total >= _WRITE_OUT_BYTES_MIN:
+                self._write_out(total)
         return total
+
+    def _write_out(self, last: int) -> None:
+        """Have the last bytes on their way to the device: a sync then finds little left to do.
+
+        To say that pages are not needed starts to write out those that are dirty, and keeps them.
+        """
+        with contextlib.suppress(OSError):  # what was written is written
+            end = os.lseek(self._fd, 0, os.SEEK_CUR)
+            os.posix_fadvise(self._fd, end - last, last, os.POSIX_FADV_DONTNEED)
 
     def sync(self) -> None:
         with _typed("fdatasync", self.path):

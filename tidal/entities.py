@@ -182,6 +182,14 @@ def write_names(batch: WriteBatch, new_keys: Iterable[NewKey]) -> None:
         batch.put(_keyspace(kind), _name_key(id), key.encode())
 
 
+def names_in(engine: StorageEngine, kind: str) -> Iterator[tuple[int, str]]:
+    """Yield (id, key) of all names of a kind that an engine holds, by rising id."""
+    for key, value in engine.scan(_keyspace(kind)):
+        id, tag, suffix = decode_key(key)
+        if (tag, suffix) == (Tag.IDX, _NAME_SUFFIX):
+            yield id, value.decode()
+
+
 class EntityStore:
     """Metadata of the entities of one kind, a JSON object each: ``db.items``, ``db.users``, ``db.creators``.
 

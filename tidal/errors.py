@@ -8,10 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 
 class TidalError(Exception):
     """Root of all errors raised by tidal."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let executors hand an error from one process to another, with its fields."""
+        if isinstance(self, OSError):  # which knows how, and keeps the number apart from its arguments
+            return tuple(super().__reduce__())
+        return _error_again, (type(self), self.args, self.__dict__)
+
+
+def _error_again(kind: type[TidalError], args: tuple[Any, ...], fields: dict[str, Any]) -> TidalError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(fields)
+    return error
 
 
 def close_after(error: BaseException | None, close: Callable[[], None], what: str) -> None:
@@ -243,6 +256,20 @@ class MissingSegment(TidalError):
         super().__init__(f"{where}: events {first} to {last} are missing from the log")
 
 
+# ---------------------------------------------------------------------------------- regions
+
+
+class ClockSkew(TidalError):
+    """A stamp of another node is too far ahead of the clock here; set the clocks of both by NTP."""
+
+    def __init__(self, node: int, ahead_ns: int, most_ns: int) -> None:
+        self.node, self.ahead_ns, self.most_ns = node, ahead_ns, most_ns
+        super().__init__(
+            f"node {node} stamped something {ahead_ns / 1e9:.3f} s ahead of the clock here; at most "
+            f"{most_ns / 1e9:g} s are taken: set both clocks, or raise max_skew="
+        )
+
+
 # ---------------------------------------------------------------------------------- exports
 
 
@@ -268,6 +295,13 @@ class UnknownDataset(TidalError, LookupError):
         )
 
 
+# ---------------------------------------------------------------------------------- replays
+
+
+class WorkersLost(TidalError):
+    """The workers of a replay ended again and again; what was done is in its scratch folder, if any."""
+
+
 # ---------------------------------------------------------------------------------- commands
 
 
@@ -277,6 +311,41 @@ class UsageError(TidalError, ValueError):
 
 class UnreadableInput(TidalError):
     """A file to load is damaged or not of the format it was read as."""
+
+
+class UnreachableService(TidalError, ConnectionError):
+    """A service that a command asks does not answer, or not as tidal does."""
+
+
+# ---------------------------------------------------------------------------------- replication
+
+
+class TransportError(TidalError):
+    """A message could not be sent or received, or a name not be claimed; try again."""
+
+
+class TransportClosed(TransportError):
+    """The transport was closed; make another."""
+
+
+class PayloadTooLarge(TransportError, ValueError):
+    """A message has more bytes than the transport takes; nothing was sent."""
+
+
+class ReplicationError(TidalError):
+    """A leader or follower cannot go on as it is."""
+
+
+class StaleEpoch(ReplicationError):
+    """Another node leads in a later epoch; what this one writes counts no more."""
+
+
+class SchemaBehind(ReplicationError):
+    """The leader's schema has signal types that this store's lacks."""
+
+
+class ForeignHistory(ReplicationError):
+    """A log does not continue this one: it is another store's, or went its own way."""
 
 
 # ---------------------------------------------------------------------------------- extras

@@ -5,15 +5,18 @@ from __future__ import annotations
 import errno
 import functools
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
+from typing import Protocol
 
 from tidal.archive import ArchivedFile, ArchiveFile, ArchiveManifest, read_archive_manifest
 from tidal.durable import FileSystem
 from tidal.errors import CorruptArchive, CorruptLog, MissingSegment, StorageError, TidalError
 from tidal.format.archive import archive_name, header_hash
 from tidal.format.archive_manifest import ARCHIVE_MANIFEST_NAME
+from tidal.format.payload import TypeSet, type_ids
 from tidal.format.segment import LogIdentity
+from tidal.meters import said
 from tidal.schema import EventBatch
 from tidal.store import StorePaths
 from tidal.wal import read_batches
@@ -103,7 +106,8 @@ def _end_at(manifest: ArchiveManifest | None, position: int) -> Link | None:
 
 def _instead(log: Iterator[tuple[int, EventBatch]], error: TidalError) -> Iterator[tuple[int, EventBatch]]:
     """Yield what the log still has of a file that failed; raise its error where the log has not all of it."""
-    _logger.warning("%s; the log is read instead, if it still has these events", error)
+    about = said("archive_unreadable", error_type=type(error).__name__)
+    _logger.warning("%s; the log is read instead, if it still has these events", error, extra=about)
     try:
         yield from log
     except (CorruptLog, MissingSegment) as other:
@@ -135,6 +139,31 @@ def _read_file(
         if header_hash(opened.header) != file.header_hash:
             raise CorruptArchive(path, 0, "not the file that the manifest lists; restore it from a backup")
         yield from opened.events(wanted, after_seq=after_seq, until_seq=until_seq)
+
+
+class TimesAndTypes(Protocol):
+    """What a file, a segment or a block says of its events: times in ns, both ends included."""
+
+    @property
+    def min_time(self) -> int: ...
+    @property
+    def max_time(self) -> int: ...
+    @property
+    def types(self) -> TypeSet: ...
+
+
+def newest_times(parts: Iterable[TimesAndTypes]) -> dict[int, int]:
+    """Return, by type id, a time in ns that the newest event of that type is at or after; O(parts).
+
+    A part of one type has its newest event at ``max_time``. Of several types, each has an event in it, which
+    is at ``min_time`` at least. Use it with SignalLedger.expect() before all of the parts are applied.
+    """
+    newest: dict[int, int] = {}
+    for part in parts:
+        types = type_ids(part.types)
+        t = part.max_time if len(types) == 1 else part.min_time
+        newest |= {type_id: max(t, newest.get(type_id, t)) for type_id in types}
+    return newest
 
 
 def archive_path(folder: Path, manifest: ArchiveManifest, file: ArchivedFile) -> Path:

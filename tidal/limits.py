@@ -18,7 +18,7 @@ from tidal.schema.events import EventBatch
 UNSYNCED_BYTES_DEFAULT: Final = 64 << 20
 ENTITY_BYTES: Final = 128  # reserved for a new entity: its record, cells of the index, entries of columns
 
-_BYTES_OF_STATE = ("record_bytes", "index_bytes", "column_bytes")
+BYTES_OF_STATE: Final = ("record_bytes", "index_bytes", "column_bytes")
 
 
 @record
@@ -54,6 +54,11 @@ class Limits:
             if value is not None and (type(value) is not int or value < 1):
                 raise InvalidOption(f"tidal.Limits({name}={value!r}): choose a positive integer, or None")
         parse_duration(self.wait)
+
+
+def state_bytes(ledger: SignalLedger) -> int:
+    """Return the bytes that the state of a database takes, of all signal types together."""
+    return sum(part[name] for part in ledger.stats().values() for name in BYTES_OF_STATE)
 
 
 class Guard:
@@ -115,11 +120,8 @@ class Guard:
         if self.limits.entities is not None:
             room.append(self.limits.entities - self._ledger.entity_count())
         if self.limits.memory_bytes is not None:
-            room.append((self.limits.memory_bytes - self._bytes_in_use()) // ENTITY_BYTES)
+            room.append((self.limits.memory_bytes - state_bytes(self._ledger)) // ENTITY_BYTES)
         return max(0, min(room))
-
-    def _bytes_in_use(self) -> int:
-        return sum(part[name] for part in self._ledger.stats().values() for name in _BYTES_OF_STATE)
 
     def _check(self, batch: EventBatch) -> None:
         new = self._ledger.count_new(batch)
@@ -133,7 +135,7 @@ class Guard:
                 "tidal.Limits(entities=...)"
             )
         if limits.memory_bytes is not None:
-            in_use = self._bytes_in_use()
+            in_use = state_bytes(self._ledger)
             if in_use + new * ENTITY_BYTES > limits.memory_bytes:
                 raise LimitExceeded(
                     f"{new:,} new entities beside the {in_use:,} bytes in use would exceed "

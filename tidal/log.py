@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from tidal._ext.calls import Counter
+from tidal.errors import StorageError
 from tidal.schema.events import EventBatch
 
 
@@ -32,11 +33,18 @@ class Log(Protocol):
     def unsynced_bytes(self) -> int:
         """Bytes that a power cut may take."""
 
+    @property
+    def error(self) -> StorageError | None:
+        """The failure after which nothing more is written, or None."""
+
     def append(self, batch: EventBatch) -> tuple[int, int]:
         """Return the first and last sequence of the events, which a killed process no longer loses."""
 
     def commit(self, seq: int) -> None:
         """Return when the events up to seq are as durable as the sync policy says."""
+
+    def settle(self) -> int:
+        """Return the last sequence once all events up to it are in the log, durable or not."""
 
     def flush(self) -> int:
         """Return the last sequence once all events up to it would survive a power cut."""
@@ -57,6 +65,7 @@ class MemoryLog:
     bytes_written = 0
     unsynced_bytes = 0
     head_hash = b""
+    error: StorageError | None = None
 
     def __init__(self, last_seq: int = 0) -> None:
         self.counter = Counter(last_seq)
@@ -74,6 +83,9 @@ class MemoryLog:
 
     def commit(self, seq: int) -> None:
         """Return at once."""
+
+    def settle(self) -> int:
+        return self.last_seq
 
     def flush(self) -> int:
         return self.last_seq

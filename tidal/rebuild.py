@@ -11,28 +11,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tidal.archive import read_archive_manifest
-from tidal.checkpoint import list_checkpoints
 from tidal.durable import FileSystem, OsFileSystem
 from tidal.errors import CorruptStore, InvalidOption, MissingSegment, SchemaError, StoreMissing
-from tidal.format.manifest import Manifest
 from tidal.format.segment import LogIdentity
 from tidal.history import read_history
 from tidal.opening.arguments import advice_on_damage, check_schema, checked_folder
-from tidal.opening.beside import beside_writer
+from tidal.opening.extent import look_at_history
 from tidal.opening.remade import RemadeStore, Row
 from tidal.records import record
-from tidal.recovery import archived
 from tidal.schema import EventBatch, Schema
-from tidal.schema.events import NOTE_TYPE_ID
+from tidal.schema.matching import DROPPED, UNKNOWN, match_types
 from tidal.storage import KEYSPACES, SqliteEngine
 from tidal.store import StorePaths, load_store, store_exists
-from tidal.wal import read_manifest, scan_log
 
 Progress = Callable[[int, float], None]  # events read, and which share of all that is
-
-_DROPPED = NOTE_TYPE_ID + 1  # what types are mapped to that are left out
-_UNKNOWN = NOTE_TYPE_ID + 2  # and those that the store does not declare
 
 
 @record
@@ -65,6 +57,7 @@ def rebuild(
     schema: Schema,
     drop: Collection[str] = (),
     partial: bool = False,
+    resume: bool = False,
     progress: Progress | None = None,
     file_system: FileSystem | None = None,
 ) -> RebuildReport:
@@ -80,7 +73,8 @@ def rebuild(
     scores and counts are then those of the events that are left. ``progress`` is called with events done
     and the share of all.
 
-    The target must not exist; it is made as ``TARGET.unfinished`` and renamed when it is whole.
+    The target must not exist; it is made as ``TARGET.unfinished`` and renamed when it is whole. ``resume``
+    goes on with what an interrupted rebuild of the same source, schema and ``drop`` has left there.
 
     Raises StoreMissing, SchemaError (a type missing from ``schema`` and from ``drop``, or of another kind
     of entity, or signed before and not any more), InvalidOption (the target), MissingSegment, CorruptLog,
@@ -97,27 +91,35 @@ def rebuild(
     """
     fs, paths = file_system or OsFileSystem(), StorePaths(checked_folder("source", source))
     made_at = checked_folder("target", target)
-    _check(schema, drop, partial)
+    _check(schema, drop, partial, resume)
     if not store_exists(fs, paths):
         raise StoreMissing(f"{paths.base} is not a store; there is nothing to rebuild from")
     store = load_store(fs, paths)
-    types = _type_map(store.schema, schema, drop)
-    identity = LogIdentity(store.store_id, 0)
+    types = match_types(store.schema, schema, drop, task="rebuild")
+    identity = store.log
     with advice_on_damage(paths.base):
-        history = _History(fs, paths, identity, read_manifest(fs, paths.wal, identity))
+        history = _History(fs, paths, identity)
     if history.first_seq > 1 and not partial:
         error = MissingSegment(1, history.first_seq - 1, paths.archive)
         error.add_note("partial=True (--partial) makes the new store from the events that are left")
         raise error
     kept = 0
-    dropped = {signal.type_id: 0 for signal in store.schema if types[signal.type_id] == _DROPPED}
-    with RemadeStore(fs, paths.base, made_at, schema) as made, advice_on_damage(paths.base):
+    dropped = {signal.type_id: 0 for signal in store.schema if types[signal.type_id] == DROPPED}
+    start = {
+        "made_by": "rebuild", "store_id": store.store_id.hex(), "first_seq": history.first_seq,
+        "drop": sorted(drop), "schema": schema.to_dict(),
+    }  # fmt: skip
+    remade = RemadeStore(fs, paths.base, made_at, schema, start=start, resume=resume)
+    with remade as made, advice_on_damage(paths.base):
         for last_seq, batch in history:
             counts = np.bincount(batch.type_id, minlength=len(types))
             for type_id in dropped:
                 dropped[type_id] += int(counts[type_id])
             mapped = _mapped(batch, types, paths.schema)
-            made.write(mapped)
+            there = min(max(made.written - kept, 0), len(mapped))  # an interrupted run has written these
+            made.write(
+                replace(mapped.rows(there, len(mapped)), new_keys=mapped.new_keys) if there else mapped
+            )
             kept += len(mapped)
             if progress is not None:
                 progress(last_seq, history.share(last_seq))
@@ -131,50 +133,40 @@ def rebuild(
     return report
 
 
-def _check(schema: object, drop: object, partial: object) -> None:
+def _check(schema: object, drop: object, partial: object, resume: object) -> None:
     check_schema(schema)
     if schema is None:
         raise SchemaError("schema=None: a rebuild needs the schema of the new store")
     if isinstance(drop, str) or not isinstance(drop, Collection):
         raise InvalidOption(f'drop={drop!r}: give the names of signal types in a list, as ["view"]')
-    if type(partial) is not bool:
-        raise InvalidOption(f"partial={partial!r}: choose True or False")
+    for name, value in (("partial", partial), ("resume", resume)):
+        if type(value) is not bool:
+            raise InvalidOption(f"{name}={value!r}: choose True or False")
 
 
 class _History:
     """The batches of a store in order; ``last_seq`` is right once they were read."""
 
-    def __init__(self, fs: FileSystem, paths: StorePaths, identity: LogIdentity, manifest: Manifest) -> None:
+    def __init__(self, fs: FileSystem, paths: StorePaths, identity: LogIdentity) -> None:
         self._fs, self._paths, self._identity = fs, paths, identity
-        listed = read_archive_manifest(fs, paths.archive, identity)
-        self.first_seq = listed.start_seq if listed else manifest.start_seq
+        self._extent = look_at_history(fs, paths, identity)
+        self.first_seq = self._extent.first_seq
         self.last_seq = 0
-        # As opening it would: what a crash left unfinished is not there; damage is no end, but an error.
-        # Synced, since nothing may be carried over that a power cut can still take from the source.
-        self._until = beside_writer(
-            fs, paths,
-            lambda: scan_log(
-                fs, paths.wal, identity, manifest=read_manifest(fs, paths.wal, identity),
-                archived=archived(fs, paths, identity), sync=True,
-            ),
-        ).last_seq  # fmt: skip
-        newest = (checkpoint.seq for checkpoint in list_checkpoints(fs, paths.checkpoints)[:1])
-        self._least = max(manifest.last_seq, *newest, 0)
 
     def share(self, seq: int) -> float:
         """Return which share of the whole is done at this sequence, as far as it is known."""
-        return min(1.0, seq / self._least) if self._least else 0.0
+        least = self._extent.least
+        return min(1.0, seq / least) if least else 0.0
 
     def __iter__(self) -> Iterator[tuple[int, EventBatch]]:
         found = read_history(
             self._fs, self._paths, identity=self._identity, after_seq=self.first_seq - 1,
-            until_seq=self._until,
+            until_seq=self._extent.last_seq,
         )  # fmt: skip
         for first, batch in found:
             self.last_seq = first + len(batch) - 1
             yield self.last_seq, batch
-        if self.last_seq < self._least:
-            raise MissingSegment(self.last_seq + 1, self._least, self._paths.wal)
+        self._extent.check_end(self._paths)
 
 
 class _Rows:
@@ -196,37 +188,13 @@ class _Rows:
             engine.close()
 
 
-def _type_map(old: Schema, new: Schema, drop: Collection[str]) -> NDArray[np.uint16]:
-    """Return the new id of each old one, or _DROPPED, or _UNKNOWN."""
-    types = np.full(NOTE_TYPE_ID + 1, _UNKNOWN, np.uint16)
-    types[NOTE_TYPE_ID] = NOTE_TYPE_ID  # operations of sessions name no signal types
-    wrong = [f"{name}: to be dropped, but not a type of the store" for name in drop if name not in old.names]
-    for signal in old:
-        if signal.name in drop:
-            if signal.name in new.names:
-                wrong.append(f"{signal.name}: to be dropped, but declared")
-            types[signal.type_id] = _DROPPED
-        elif signal.name not in new.names:
-            wrong.append(f"{signal.name}: not in the given schema; name it in drop= to leave its events out")
-        else:
-            other = new.signal(signal.name)
-            if other.kind != signal.kind:
-                wrong.append(f"{signal.name}: kind {signal.kind} -> {other.kind}")
-            if signal.signed and not other.signed:
-                wrong.append(f"{signal.name}: signed True -> False")
-            types[signal.type_id] = other.type_id
-    if wrong:
-        raise SchemaError(f"no rebuild with this schema: {'; '.join(wrong)}")
-    return types
-
-
 def _mapped(batch: EventBatch, types: NDArray[np.uint16], schema_path: Path) -> EventBatch:
     """Return the events of types that are kept, with their new ids; the new keys of all."""
     mapped = types[batch.type_id]
-    if bool((mapped == _UNKNOWN).any()):
-        type_id = int(batch.type_id[mapped == _UNKNOWN][0])
+    if bool((mapped == UNKNOWN).any()):
+        type_id = int(batch.type_id[mapped == UNKNOWN][0])
         raise CorruptStore(schema_path, 0, f"the log has events of type {type_id}, which is not declared")
-    if bool((mapped == _DROPPED).any()):
-        kept = mapped != _DROPPED
+    if bool((mapped == DROPPED).any()):
+        kept = mapped != DROPPED
         batch, mapped = replace(batch.where(kept), new_keys=batch.new_keys), mapped[kept]
     return replace(batch, type_id=mapped.astype(np.uint8))

@@ -8,13 +8,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
-from tidal.archive import holds_segment, read_archive_manifest
+from tidal.archive import ArchivedFile, holds_segment, read_archive_manifest
 from tidal.checkpoint.reader import Checkpoint, DamagedFile, newest_good
-from tidal.checkpoint.writer import remove_older, write_checkpoint
+from tidal.checkpoint.writer import older_verified, remove_older, write_checkpoint
 from tidal.dedup import SeenEvents
 from tidal.durable import FileSystem
 from tidal.errors import (
@@ -29,9 +29,10 @@ from tidal.errors import (
 )
 from tidal.format.manifest import ListedSegment, Manifest
 from tidal.format.segment import LogIdentity
-from tidal.history import read_history
-from tidal.ledger import SignalLedger
+from tidal.history import newest_times, read_history
+from tidal.ledger import LedgerCopy, SignalLedger
 from tidal.materializer import Materializer
+from tidal.meters import said
 from tidal.records import record
 from tidal.schema.events import EventBatch, NewKey
 from tidal.sessions import SessionState
@@ -124,6 +125,7 @@ def recover(
         _restore(checkpoint, paths.checkpoints, ledger, sessions)
     known, new = _restored(checkpoint, materializers)
     _feed_past(fs, paths, identity, seq, new)
+    ledger.expect(newest_times([*_archived_files(fs, paths, identity, scan.last_seq), *scan.segments]))
     new_keys: list[NewKey] = []
     replayed = 0
     for _, batch in history(fs, paths, identity, seq, scan.last_seq):
@@ -183,7 +185,7 @@ def replay_seen(
             _logger.warning(
                 "events %d to %d are in neither log nor archive: deduplication remembers nothing of them, so "
                 "any of them that is sent again is recorded again",
-                gap.first, gap.last,
+                gap.first, gap.last, extra=said("dedup_gap", first=gap.first, last=gap.last),
             )  # fmt: skip
             after = max(after + 1, gap.last)
     if newest is not None:
@@ -196,8 +198,8 @@ class State:
 
     seq: int
     log_hash: bytes
-    meta: dict[str, Any]
-    sections: dict[str, Any]
+    ledger: LedgerCopy
+    others: dict[str, bytes]  # sections
 
 
 def save_checkpoint(
@@ -210,17 +212,19 @@ def save_checkpoint(
 
     Returns the sequence after which the log is needed, as needed_after does.
     """
-    path = write_checkpoint(
-        fs,
-        paths.checkpoints,
-        seq=state.seq,
-        store_id=identity.store_id,
-        epoch=identity.epoch,
-        log_hash=state.log_hash,
-        meta=state.meta,
-        sections=state.sections,
-    )
-    return remove_older(fs, paths.checkpoints, identity.store_id, verified=[path]) or 0
+    with older_verified(fs, paths.checkpoints, identity.store_id, state.ledger.room) as older:
+        meta, arrays = state.ledger.saved()
+        path = write_checkpoint(
+            fs,
+            paths.checkpoints,
+            seq=state.seq,
+            store_id=identity.store_id,
+            epoch=identity.epoch,
+            log_hash=state.log_hash,
+            meta={"ledger": meta},
+            sections=state.others | {LEDGER_SECTIONS + name: array for name, array in arrays.items()},
+        )
+    return remove_older(fs, paths.checkpoints, identity.store_id, verified=[path, *older]) or 0
 
 
 def needed_after(fs: FileSystem, paths: StorePaths, identity: LogIdentity) -> int:
@@ -234,17 +238,16 @@ def needed_after(fs: FileSystem, paths: StorePaths, identity: LogIdentity) -> in
 def copy_state(
     seq: int,
     log_hash: bytes,
-    ledger: SignalLedger,
+    ledger: LedgerCopy,
     sessions: SessionState,
     materializers: Mapping[str, Materializer],
 ) -> State:
-    """Return a copy of the state; no event may be applied meanwhile."""
-    meta, arrays = ledger.save()
-    sections: dict[str, Any] = {LEDGER_SECTIONS + name: array for name, array in arrays.items()}
+    """Take a copy of the state and return it; no event may be applied meanwhile."""
+    ledger.take()
+    others = {_MATERIALIZER + name: it.checkpoint() for name, it in materializers.items()}
     if saved := sessions.checkpoint():
-        sections[SESSIONS_SECTION] = saved
-    sections |= {_MATERIALIZER + name: it.checkpoint() for name, it in materializers.items()}
-    return State(seq, log_hash, {"ledger": meta}, sections)
+        others[SESSIONS_SECTION] = saved
+    return State(seq, log_hash, ledger, others)
 
 
 def _archive_notes(fs: FileSystem, paths: StorePaths, identity: LogIdentity) -> tuple[str, ...]:
@@ -253,6 +256,17 @@ def _archive_notes(fs: FileSystem, paths: StorePaths, identity: LogIdentity) -> 
     except CorruptArchive as error:
         return (f"{error}; nothing of the archive was needed to open the store",)
     return ()
+
+
+def _archived_files(
+    fs: FileSystem, paths: StorePaths, identity: LogIdentity, last_seq: int
+) -> tuple[ArchivedFile, ...]:
+    """Return the files of the archive whose events are all in the history up to this sequence."""
+    try:
+        manifest = read_archive_manifest(fs, paths.archive, identity)
+    except CorruptArchive:
+        return ()
+    return tuple(file for file in manifest.files if file.last_seq <= last_seq) if manifest else ()
 
 
 def _check_history(checkpoint: Checkpoint, folder: Path, scan: LogScan) -> None:

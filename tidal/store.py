@@ -12,7 +12,7 @@ from blake3 import blake3
 from tidal.durable import TEMPORARY_SUFFIX, FileSystem, read_file, replace_file, same_bytes
 from tidal.errors import CorruptStore, FormatError, FormatTooNew, SchemaError, StorageError
 from tidal.format.manifest import MANIFEST_NAME
-from tidal.format.segment import STORE_ID_BYTES
+from tidal.format.segment import LogIdentity
 from tidal.records import record
 from tidal.schema import Schema, schema_from_json, schema_to_json
 
@@ -84,6 +84,16 @@ class StorePaths:
         return self.base / "origin.json"
 
     @property
+    def following(self) -> Path:
+        """There while the store takes in another's log, and no events of its own."""
+        return self.base / "following.json"
+
+    @property
+    def started(self) -> Path:
+        """What a store is being made from, while it is: removed before it gets its name."""
+        return self.base / "started.json"
+
+    @property
     def lock(self) -> Path:
         return self.base / "LOCK"
 
@@ -101,6 +111,13 @@ class StoreIdentity:
 
     store_id: bytes
     schema: Schema
+    region: int = 0
+    shard: int = 0
+
+    @property
+    def log(self) -> LogIdentity:
+        """Whose log it is, in no epoch."""
+        return LogIdentity(self.store_id, 0, self.region, self.shard)
 
 
 def store_exists(fs: FileSystem, paths: StorePaths) -> bool:
@@ -124,20 +141,32 @@ def prepare_store(fs: FileSystem, paths: StorePaths, schema: Schema) -> None:
     save_schema(fs, paths, schema)
 
 
-def name_store(fs: FileSystem, paths: StorePaths, store_id: bytes) -> None:
+def name_store(fs: FileSystem, paths: StorePaths, store_id: bytes, region: int = 0, shard: int = 0) -> None:
     """Write the identity, which makes the prepared folder a store."""
-    data = encode_identity(store_id)
+    data = encode_identity(store_id, region, shard)
     replace_file(fs, paths.identity, [data], same_bytes(fs, data, CorruptStore))
 
 
-def encode_identity(store_id: bytes) -> bytes:
-    """Return the bytes of store.json."""
-    body = {"format": STORE_FORMAT, "store_id": store_id.hex()}
+def encode_identity(store_id: bytes, region: int = 0, shard: int = 0) -> bytes:
+    """Return the bytes of store.json. A store by itself is region 0, shard 0, which need not be said."""
+    body: dict[str, object] = {"format": STORE_FORMAT, "store_id": store_id.hex()}
+    if region or shard:
+        body |= {"region": region, "shard": shard}
     return json.dumps({**body, "blake3": _digest(body)}, indent=2).encode() + b"\n"
+
+
+def encode_place(log: LogIdentity) -> bytes:
+    """Return the bytes of store.json of a store with this log, whatever its epoch."""
+    return encode_identity(log.store_id, log.region, log.shard)
 
 
 def decode_identity(data: bytes) -> bytes:
     """Return the store id in the bytes of store.json; FormatError for what is none, or FormatTooNew."""
+    return decode_place(data).store_id
+
+
+def decode_place(data: bytes) -> LogIdentity:
+    """Return whose log a store has, by the bytes of store.json, in epoch 0. Errors as decode_identity."""
     try:
         body = json.loads(data)
         if body.pop("blake3") != _digest(body):
@@ -148,17 +177,18 @@ def decode_identity(data: bytes) -> bytes:
         if body["format"] > STORE_FORMAT:
             raise FormatTooNew(f"format {body['format']}; this tidal reads {STORE_FORMAT}: upgrade it")
         store_id = bytes.fromhex(body["store_id"])
-        if len(store_id) != STORE_ID_BYTES:
-            raise ValueError(f"a store id of {len(store_id)} bytes")
+        region, shard = body.get("region", 0), body.get("shard", 0)
+        if type(region) is not int or type(shard) is not int:
+            raise ValueError(f"region {region!r}, shard {shard!r}")
+        return LogIdentity(store_id, 0, region, shard)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise FormatError(f"not a store's identity: {error}") from error
-    return store_id
 
 
 def load_store(fs: FileSystem, paths: StorePaths) -> StoreIdentity:
     """Return what the identity and schema files say. Raises CorruptStore or FormatTooNew; changes nothing."""
     try:
-        store_id = decode_identity(read_file(fs, paths.identity))
+        log = decode_place(read_file(fs, paths.identity))
     except FormatTooNew as error:
         raise FormatTooNew(f"{paths.identity}: {error}") from None
     except FormatError as error:
@@ -169,7 +199,7 @@ def load_store(fs: FileSystem, paths: StorePaths) -> StoreIdentity:
         schema = schema_from_json(read_file(fs, paths.schema))
     except SchemaError as error:
         raise CorruptStore(paths.schema, 0, f"{error}; restore it from a backup") from error
-    return StoreIdentity(store_id, schema)
+    return StoreIdentity(log.store_id, schema, log.region, log.shard)
 
 
 def save_schema(fs: FileSystem, paths: StorePaths, schema: Schema) -> None:

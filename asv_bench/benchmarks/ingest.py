@@ -40,6 +40,18 @@ class Batches:
         ingest(self.db, self.events, shift_ns=self.shift_ns)
 
 
+class WithMetrics(Batches):
+    """The same batches into a database that serves its metrics."""
+
+    def setup(self, entities: int, skew: int, late: float) -> None:
+        super().setup(entities, skew, late)
+        self.db = tidal.open(schema=schema(), metrics="127.0.0.1:0")
+        ingest(self.db, each_once(entities))
+
+    def teardown(self, entities: int, skew: int, late: float) -> None:
+        self.db.close()
+
+
 class Growth:
     """As many events as entities, each of another one, into an empty database."""
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import operator
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
-from benchmarks.common import SIGNAL, SKEWED, each_once, events, filled, schema
+from benchmarks.common import BATCH_EVENTS, SIGNAL, SKEWED, each_once, events, filled, ingest, schema
 
 import tidal
 from goals.bench import Bench, alternate, seconds
@@ -36,6 +38,8 @@ def single(bench: Bench) -> Iterator[Row]:
             "score()": lambda: _each(lambda entity_id: db.score(SIGNAL, entity_id), popular),
             "count()": lambda: _each(lambda entity_id: db.count(SIGNAL, entity_id, "1h"), popular),
             "scores()": lambda: _each(lambda ids: db.scores(SIGNAL, ids), columns),
+            "bare": lambda: _each(lambda entity_id: operator.is_(SIGNAL, entity_id), popular),
+            "clock": lambda: _each(lambda entity_id: time.time_ns(), popular),
             "nothing": lambda: _each(lambda entity_id: None, popular),
         },
     )
@@ -45,6 +49,8 @@ def single(bench: Bench) -> Iterator[Row]:
     yield Row("", "score()", each["score()"] * 1e9, "ns", "", 120, at_most=1)
     yield Row("", 'count(..., "1h")', each["count()"] * 1e9, "ns")
     yield Row("", f"scores() of {CANDIDATES} candidates", each["scores()"] * 1e6, "µs", "", 5, at_most=1)
+    yield Row("", "a compiled call, and no more", each["bare"] * 1e9, "ns")
+    yield Row("", "the clock, read from Python", each["clock"] * 1e9, "ns")
     yield _durable(bench)
 
 
@@ -81,14 +87,17 @@ def _write_block(file: int) -> None:
 
 
 def top(bench: Bench) -> Iterator[Row]:
-    """P5: top(100) of all entities, and of reading every record once."""
-    db = filled(bench.entities, "event")
+    """P5: top(100) of all entities, also after a batch of events; and of reading every record once."""
+    db, fed = filled(bench.entities, "event"), tidal.open(schema=schema(), clock="event")
+    ingest(fed, each_once(bench.entities))
+    batch = next(each_once(bench.entities).batches())
     with Yardstick(bench, each_once(bench.entities)) as yardstick:
         taken = alternate(
             10 * bench.passes,
             {
                 "score": lambda: seconds(lambda: db.top(SIGNAL, 100)),
                 "count": lambda: seconds(lambda: db.top(SIGNAL, 100, by="count.24h")),
+                "after a batch": lambda: _after_batch(fed, batch),
                 "scan": yardstick.scan,
             },
         )
@@ -96,3 +105,10 @@ def top(bench: Bench) -> Iterator[Row]:
     yield Row("P5", "top(100) by score", milliseconds["score"], "ms", "", 3, at_most=1)
     yield Row("", "", milliseconds["score"], "ms", "one read", milliseconds["scan"], at_most=1.5)
     yield Row("", 'top(100) by="count.24h"', milliseconds["count"], "ms", "", 3, at_most=1)
+    yield Row("", f"by score, after {BATCH_EVENTS:,} events", milliseconds["after a batch"], "ms")
+
+
+def _after_batch(db: tidal.TidalDb, batch: dict[str, Any]) -> float:
+    """Return the seconds of a top(100) for which nearly every block of records must be looked at anew."""
+    db.ingest(**batch)
+    return seconds(lambda: db.top(SIGNAL, 100))

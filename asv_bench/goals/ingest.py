@@ -42,12 +42,14 @@ def in_memory(bench: Bench) -> Iterator[Row]:
 def _beside_yardsticks(bench: Bench, work: str, stream: Events) -> Iterator[Row]:
     db = Feed(tidal.open(schema=schema()), stream)
     one_shard = Feed(tidal.open(schema=schema(), shards=1), stream)
-    with Yardstick(bench, stream) as yardstick:
+    counted = tidal.open(schema=schema(), metrics="127.0.0.1:0")
+    with counted, Yardstick(bench, stream) as yardstick:
         taken = alternate(
             bench.passes,
             {
                 "tidal": db.seconds,
                 "one shard": one_shard.seconds,
+                "counted": Feed(counted, stream).seconds,
                 "floor": yardstick.floor,
                 "ledger": yardstick.ledger,
             },
@@ -56,6 +58,7 @@ def _beside_yardsticks(bench: Bench, work: str, stream: Events) -> Iterator[Row]
     yield Row("P1", work, each["tidal"], "ns", "floor", each["floor"], at_most=1.5)
     yield Row("", "", each["tidal"], "ns", "ledger", each["ledger"], at_most=0.25)
     yield Row("", "with shards=1", each["one shard"], "ns", "floor", each["floor"])
+    yield Row("", "with metrics", each["counted"], "ns", "without", each["tidal"])
 
 
 def durable(bench: Bench) -> Iterator[Row]:

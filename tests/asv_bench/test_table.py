@@ -102,7 +102,8 @@ def test_two_threads_feed_all_events(bench: Bench) -> None:
 def test_an_import_that_brings_an_optional_dependency_is_an_error(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "tidal.py").write_text("import polars")
+    stub = "import polars\nfrom unittest.mock import MagicMock as SchemaBuilder, MagicMock as open\n"
+    (tmp_path / "tidal.py").write_text(stub)
     (tmp_path / "polars.py").write_text("")
     monkeypatch.chdir(tmp_path)  # where python -c looks first
     with pytest.raises(RuntimeError, match="import tidal imports polars"):

@@ -18,6 +18,7 @@ from tidal.checkpoint import (
     verify_checkpoint,
     write_checkpoint,
 )
+from tidal.checkpoint.writer import older_verified
 from tidal.durable import Bytes, File, OsFileSystem
 from tidal.errors import CorruptCheckpoint, NoSpace, StorageError
 from tidal.format.snapshot import checkpoint_name
@@ -261,3 +262,49 @@ def test_the_oldest_goes_first_and_the_folder_is_synced(tmp_path: Path) -> None:
         ("sync_dir", tmp_path.name),
     ]
     assert all(verify_checkpoint(FS, path).seq for path in paths[2:])
+
+
+# ---------------------------------------------------------------------------------- beside the next one
+
+LARGE = 1 << 30
+
+
+def test_the_newest_is_read_from_the_device(tmp_path: Path) -> None:
+    older = [write(tmp_path, seq) for seq in (1, 2)]
+    fs = WatchedFileSystem()
+    with older_verified(fs, tmp_path, STORE, LARGE) as verified:
+        pass
+    assert verified == older[1:]
+    assert fs.steps == [("drop_cache", older[1].name), ("read", older[1].name)]
+
+
+def test_a_small_one_is_left_to_who_needs_it(tmp_path: Path) -> None:
+    write(tmp_path, 1)
+    fs = WatchedFileSystem()
+    with older_verified(fs, tmp_path, STORE, 1000) as verified:
+        pass
+    assert (verified, fs.steps) == ([], [])
+
+
+@pytest.mark.parametrize("broken", ["damaged", "of another store", "unreadable"])
+def test_one_that_is_not_good_does_not_count(tmp_path: Path, broken: str) -> None:
+    kept = write(tmp_path, 1)
+    older = write(tmp_path, 2, store_id=b"another store id" if broken == "of another store" else STORE)
+    fs = WatchedFileSystem("read" if broken == "unreadable" else None)
+    if broken == "damaged":
+        damage(older)
+    with older_verified(fs, tmp_path, STORE, LARGE) as verified:
+        newest = write(tmp_path, 3)
+    assert verified == []
+    if broken != "unreadable":  # then the newest and the one before it are the two
+        assert remove_older(FS, tmp_path, STORE, verified=[newest, *verified]) == 1
+        assert kept.name in names(tmp_path)
+
+
+def test_an_error_of_the_block_is_raised(tmp_path: Path) -> None:
+    def fail() -> Any:
+        raise StorageError(errno.EIO, "no", str(tmp_path))
+
+    write(tmp_path, 1)
+    with pytest.raises(StorageError, match="no"), older_verified(FS, tmp_path, STORE, LARGE):
+        fail()

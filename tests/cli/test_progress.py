@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 
-from tidal.cli.progress import LINE_INTERVAL, Progress, format_seconds, progress_line
+from tidal.cli.progress import LINE_INTERVAL, Progress, format_bytes, format_seconds, progress_line
 from tidal.cli.tables import WIDTH
 
 
@@ -66,3 +66,12 @@ def test_lines_at_the_ends() -> None:
     assert progress_line(9, 7.0, 3.0, "rows").startswith("100%")
     assert progress_line(60, 0.6, 1.0, "rows", start=50).endswith("60 rows  10/s  0:04 left")
     assert format_seconds(59.6) == "1:00"
+
+
+def test_bytes_stand_beside_what_is_counted() -> None:
+    assert progress_line(10, 0.5, 1.0, "events", read=2_500_000).startswith(
+        " 50% [############............]  10 events  2.5 MB  10/s"
+    )
+    assert [format_bytes(count) for count in (999, 1000, 12_345_678, 5 * 10**9)] == [
+        "999 bytes", "1.0 kB", "12.3 MB", "5.0 GB",
+    ]  # fmt: skip

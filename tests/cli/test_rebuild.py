@@ -91,3 +91,16 @@ def test_a_history_without_its_beginning(store: Path, tmp_path: Path, tidal_comm
     assert (answer.code, answer.error["type"]) == (1, "MissingSegment")
     assert "--partial" in answer.error["message"]
     assert tidal_command("rebuild", store, tmp_path / "new", "--partial").code == 0
+
+
+def test_an_interrupted_one_goes_on(store: Path, tmp_path: Path, tidal_command: Command) -> None:
+    def stop(events: int, share: float) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tidal.rebuild(store, tmp_path / "new", schema=schema_of(store), progress=stop)
+    assert tidal_command("rebuild", store, tmp_path / "new").code == 2
+    answer = tidal_command("rebuild", store, tmp_path / "new", "--resume")
+    assert (answer.code, answer.out.splitlines()[0]) == (
+        0, f"{tmp_path / 'new'}: 180 events, 60 names and metadata",
+    )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -75,6 +76,16 @@ def test_it_serves_until_a_signal_and_closes_the_store(shop: Path, number: int) 
         assert db.recovery and not db.recovery.replayed_events and db.last_seq == before + 1
 
 
+def test_it_serves_metrics_beside(shop: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    with served(shop, "--metrics", address) as (process, _):
+        assert "\ntidaldb_health_ok" in httpx2.get(f"http://{address}/metrics").text
+        log = ended(process, signal.SIGTERM)
+    (recovery,) = [line for line in log if line.get("operation") == "recovery"]
+    assert recovery["store"] == shop.name and recovery["level"] == "INFO"
+
+
 def test_a_store_that_another_process_writes_is_served_and_seen_growing(shop: Path) -> None:
     with tidal.open(shop) as db, served(shop, "--read-only", "--refresh", "0.05") as (process, url):
         health = httpx2.get(f"{url}/v1/health").json()
@@ -94,6 +105,8 @@ REFUSED = {
     "half of TLS": (["--tls-cert", "a.pem"], 2, "UsageError", "belong together"),
     "refresh": (["--refresh", "0"], 2, "UsageError", "--refresh"),
     "no file of tokens": (["--tokens", "none"], 3, "FileNotFoundError", "none"),
+    "metrics everywhere": (["--metrics", "0.0.0.0:0"], 2, "InvalidOption", "remote=True"),
+    "nothing is remote": (["--metrics-remote"], 2, "UsageError", "--metrics"),
     "any host": (["--allow-host", "*"], 2, "InvalidOption", "needs tokens"),
 }
 

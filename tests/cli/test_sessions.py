@@ -28,7 +28,7 @@ def talks(tmp_path: Path) -> Path:
 
 
 def test_all_of_them(talks: Path, tidal_command: Command) -> None:
-    answer = tidal_command("sessions", "--db", talks)
+    answer = tidal_command("sessions", talks)
     assert answer.code == 0
     lines = answer.out.splitlines()
     assert lines[0].split() == ["session", "user", "agent", "opened", "state", "operations"]
@@ -39,7 +39,7 @@ def test_all_of_them(talks: Path, tidal_command: Command) -> None:
 
 
 def test_as_json_with_all_that_is_known(talks: Path, tidal_command: Command) -> None:
-    (first, second) = tidal_command("sessions", "--db", talks, "--format", "json").json["sessions"]
+    (first, second) = tidal_command("sessions", talks, "--format", "json").json["sessions"]
     with tidal.open(talks, read_only=True) as db:
         want = db.sessions.get(1).to_dict()
     times = {"opened_at", "last_at", "closed_at"}
@@ -62,11 +62,11 @@ def test_as_json_with_all_that_is_known(talks: Path, tidal_command: Command) -> 
     ],
 )
 def test_some_of_them(talks: Path, tidal_command: Command, options: list[str], ids: list[int]) -> None:
-    answer = tidal_command("sessions", "--db", talks, "--format", "json", *options)
+    answer = tidal_command("sessions", talks, "--format", "json", *options)
     assert [each["id"] for each in answer.json["sessions"]] == ids
 
 
 def test_a_user_that_nobody_is(talks: Path, tidal_command: Command) -> None:
-    answer = tidal_command("sessions", "--db", talks, "--user", "bob")
+    answer = tidal_command("sessions", talks, "--user", "bob")
     assert (answer.code, answer.out) == (3, "")
     assert answer.err.startswith("tidal sessions: no user 'bob' in ")

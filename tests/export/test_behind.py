@@ -15,7 +15,7 @@ from blake3 import blake3
 
 from tidal.durable import Bytes, File, OsFileSystem
 from tidal.errors import ExportCancelled, NoSpace
-from tidal.export import Field, Table
+from tidal.export import Field, Table, output
 from tidal.export.behind import AHEAD_MAX, Behind
 
 ROWS = 100_000  # of a batch, seven bytes each
@@ -168,3 +168,23 @@ def test_after_stop_nothing_more_is_begun() -> None:
     may_go_on.set()
     stopping.join()
     assert done == [b"1"]
+
+
+# ------------------------------------------------------------------------------------ on to the disk
+
+
+def test_a_long_file_goes_to_the_disk_while_it_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+
+    class Dropping(OsFileSystem):
+        def create(self, path: Path) -> File:
+            file = super().create(path)
+            monkeypatch.setattr(file, "drop_cache", lambda: sizes.append(file.size()))
+            return file
+
+    monkeypatch.setattr(output, "DISK_BYTES", 1 << 20)
+    written = table().write(tmp_path / "out.csv", fs=Dropping())
+    assert sizes == sorted(set(sizes)) and len(sizes) >= 3
+    assert sizes[0] >= 1 << 20 and sizes[-1] <= written.bytes

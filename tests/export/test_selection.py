@@ -19,7 +19,7 @@ from tidal.export import ExportRequest, selection
 from tidal.export.selection import Selection
 from tidal.schema import EventBatch, Schema, SchemaBuilder
 from tidal.schema.events import EventRow, batch_of_rows
-from tidal.wal import reader
+from tidal.wal import frames
 
 SCHEMA = SchemaBuilder().signal("view").signal("like").signal("skip").build()
 
@@ -166,14 +166,14 @@ def test_batches_beside_the_wanted_ones_are_not_decompressed(
         )
     db.flush()
     decoded = 0
-    whole = reader.decode_payload
+    whole = frames.decode_payload
 
     def counted(*args: Any) -> EventBatch:
         nonlocal decoded
         decoded += 1
         return whole(*args)
 
-    monkeypatch.setattr(reader, "decode_payload", counted)
+    monkeypatch.setattr(frames, "decode_payload", counted)
     hour = 3600 * 10**9
     part = ExportRequest.time_range(START + 3 * hour, START + 5 * hour)
     assert len(db.export_signals(part).to_list()) == 20

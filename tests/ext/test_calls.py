@@ -45,6 +45,7 @@ def outcome(call: Any, *args: Any, **options: Any) -> Any:
 
 def test_the_usual_calls_are_compiled(db: tidal.TidalDb) -> None:
     assert isinstance(db.score.__self__, ReadCalls)  # type: ignore[attr-defined]
+    assert isinstance(db.scores.__self__, ReadCalls)  # type: ignore[attr-defined]
     assert isinstance(db.count.__self__, ReadCalls)  # type: ignore[attr-defined]
     assert isinstance(db.signal.__self__, WriteCalls)  # type: ignore[attr-defined]
 
@@ -60,6 +61,43 @@ def test_they_answer_as_the_general_methods(db: tidal.TidalDb) -> None:
             assert db.count("view", entity, window) == Reads.count(db, "view", entity, window) == 2
     assert db.score("view", 12345) == 0.0
     assert db.count("view", 12345, "1h") == 0
+
+
+IDS = np.arange(1_000, dtype=np.uint64) * np.uint64(7919)
+FORMS = {
+    "array": IDS, "list": IDS.tolist(), "tuple": tuple(IDS.tolist()), "int64": IDS.astype(np.int64),
+    "with gaps": IDS[::3], "backwards": IDS[::-1], "other end first": IDS.astype(">u8"),
+    "read-only": np.frombuffer(IDS.tobytes(), np.uint64), "two axes": IDS.reshape(2, 500), "empty": IDS[:0],
+    "empty list": [], "one": [7919], "unknown": [3, 7919, 2**64 - 1], "keys": ["a", "b"], "mixed": [1, "a"],
+    "too large": [1, 2**64], "negative": [-1], "flags": [True], "floats": [1.0], "not whole": IDS + 0.5,
+    "times": IDS.astype("datetime64[ns]"), "of NumPy": list(IDS[:3]), "objects": IDS.astype(object),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_scores_are_those_of_the_general_method(db: tidal.TidalDb, form: str) -> None:
+    db.ingest(signal="view", entity_id=IDS[::2], weight=np.arange(1, 501, dtype=np.float32))
+    found, due = outcome(db.scores, "view", FORMS[form]), outcome(Reads.scores, db, "view", FORMS[form])
+    if isinstance(due, tuple):
+        assert found == due
+    else:  # the two ask the clock one after the other
+        assert found.dtype == due.dtype == np.float64 and found.shape == due.shape
+        np.testing.assert_allclose(found, due, rtol=1e-6)
+
+
+@given(signal=ODD, ids=st.one_of(ODD, st.lists(ODD, max_size=3)))
+def test_odd_reads_of_many_are_refused_as_ever(signal: Any, ids: Any) -> None:
+    with tidal.open(schema=SCHEMA) as db:
+        found, due = outcome(db.scores, signal, ids), outcome(Reads.scores, db, signal, ids)
+        assert found == due if isinstance(due, tuple) else found.tolist() == due.tolist()
+
+
+def test_scores_at_other_times_and_of_other_half_lives_are_of_the_general_method(db: tidal.TidalDb) -> None:
+    db.signal("view", 7, timestamp=0)
+    week = 7 * 86400 * 10**9
+    assert db.scores("view", [7, 8], at=week).tolist() == [0.5, 0.0]
+    with pytest.raises(tidal.UnknownMeasure):
+        db.scores("view", [7], half_life="1d")
 
 
 @given(signal=ODD, entity=ODD, window=ODD)
@@ -88,9 +126,13 @@ def test_weights_are_rounded_as_ever(weight: float) -> None:
 
 
 def test_a_closed_database_refuses(db: tidal.TidalDb) -> None:
-    score, count, signal = db.score, db.count, db.signal
+    score, scores, count, signal = db.score, db.scores, db.count, db.signal
     db.close()
-    for call in (lambda: score("view", 1), lambda: count("view", 1, "1h"), lambda: signal("view", 1)):
+    calls = (
+        lambda: score("view", 1), lambda: scores("view", [1]), lambda: count("view", 1, "1h"),
+        lambda: signal("view", 1),
+    )  # fmt: skip
+    for call in calls:
         with pytest.raises(tidal.StoreClosed):
             call()
 

@@ -122,6 +122,10 @@ def test_columns_of_several_lengths_are_refused() -> None:
         Shard([1, 2, 3, 4], False, False, False)
     with pytest.raises(ValueError, match="negative"):
         shard.top_scores(-1, 0, 0)
+    with pytest.raises(ValueError, match="1 of 0 records"):
+        shard.scores(1, 0, 0)
+    with pytest.raises(ValueError, match="1 of 0 records"):
+        shard.counts(1, 0, 0)
     assert shard.clock is None and len(shard) == 0
 
 
@@ -250,3 +254,26 @@ def test_a_sum_of_minus_zero_comes_back_as_it_was() -> None:
     assert np.signbit(shard.save(last)["sums"][0, 0])
     copy.merge(shard.save(last), last)
     assert copy.save(last)["sums"].tobytes() == shard.save(last)["sums"].tobytes()
+
+
+def test_only_events_that_come_late_are_counted_so() -> None:
+    """Where the end of a history was told, all of it lies before the clock, and none of it is late."""
+    minute, told = 60 * 10**9, Shard([], True, True, True)
+    shards = ShardSet([told])
+    assert shards.expect(9 * minute) == shards.expect(3 * minute) == shards.clock == 9 * minute
+    for t in (0, 5, 6, 5, 9):
+        shards.add(1, 1.0, t * minute)
+    shard = Shard([], True, True, True)
+    ingest(shard, [1, 1, 1], [9 * minute, 8 * minute, 9 * minute + 1])
+    assert shards.count_of(1, 0, 9 * minute) == 5
+    assert (told.stats()["late"], shard.stats()["late"]) == (1, 1)
+
+
+def test_top_finds_what_comes_back_into_a_window_when_time_is_turned_back() -> None:
+    """A read of a later now turned the windows; then one of an earlier now turns them back, without an event."""
+    minute, shard = 60 * 10**9, Shard([], True, True, True)
+    ingest(shard, [7, 7], [0, 0])
+    assert shard.top_counts(1, 0, 0, True)[1].tolist() == [2.0]
+    ingest(shard, [7], [0])
+    assert shard.top_counts(1, 0, 90 * minute, True)[1].tolist() == []
+    assert shard.top_counts(1, 0, 0, True)[1].tolist() == [3.0]

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 from crashkit.hunt import hunt
-from crashkit.inline import inline_keeper
 from crashkit.workloads import WORKLOADS
 from faultkit.soak import run_program
+
+from tidal.testing.disk.inline import inline_keeper
 
 STATES = 100_000  # different ones, over all workloads
 

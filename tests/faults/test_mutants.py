@@ -10,9 +10,10 @@ import inspect
 
 import pytest
 from crashkit.hunting import verdict
-from crashkit.inline import inline_keeper
 from crashkit.mutants import MUTANTS, Mutant
 from crashkit.patching import StaleMutant, replaced
+
+from tidal.testing.disk.inline import inline_keeper
 
 _QUICK = {"crash:singles", "crash:rolling", "crash:unsynced"}
 QUICK = [mutant for mutant in MUTANTS if mutant.searches.split()[0] in _QUICK]

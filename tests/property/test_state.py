@@ -38,8 +38,24 @@ def test_any_cut_into_batches_gives_the_same_bits(ledger_of: LedgerOf, data: st.
     assert ledger_of(schema, [to_batch(schema, part) for part in parts]).state_digest() == expected
     one_by_one = ledger_of(schema)
     for event in given_events:
-        one_by_one.add(*event)
+        one_by_one.add(event.signal, event.entity_id, event.weight + 0.0, event.timestamp)  # -0.0 is 0.0
     assert one_by_one.state_digest() == expected
+
+
+@given(st.data())
+def test_a_history_whose_end_was_told_gives_the_same_bits(ledger_of: LedgerOf, data: st.DataObject) -> None:
+    """Wherever it is told: before all of it or after a part, of each type or of some, the end or less."""
+    schema = data.draw(schemas())
+    given_events = data.draw(events(schema, max_size=60))
+    parts = data.draw(splits(given_events))
+    told = data.draw(st.integers(0, len(parts)))
+    ledger = ledger_of(schema, [to_batch(schema, part) for part in parts[:told]])
+    times = data.draw(st.permutations([e for part in parts[told:] for e in part]))
+    ledger.expect({schema.signal(e.signal).type_id: e.timestamp for e in times} | {254: 0})
+    for part in parts[told:]:
+        ledger.apply(to_batch(schema, part))
+    assert ledger.state_digest() == ledger_of(schema, whole(schema, given_events)).state_digest()
+    assert_agrees(ledger, ModelLedger(schema, given_events), data.draw(reading_times(given_events)))
 
 
 @given(st.data())
@@ -124,3 +140,19 @@ def test_merging_nothing_changes_nothing(ledger_of: LedgerOf, data: st.DataObjec
     before = ledger.state_digest()
     ledger.merge(ledger_of(SCHEMA))
     assert ledger.state_digest() == before
+
+
+@given(st.data())
+def test_all_entities_read_as_each_of_them_does(ledger_of: LedgerOf, data: st.DataObject) -> None:
+    given_events = data.draw(events(SCHEMA, entities=8))
+    ledger = ledger_of(SCHEMA, whole(SCHEMA, given_events))
+    at, now = data.draw(reading_times(given_events)), data.draw(st.booleans())
+    for signal in SCHEMA:
+        read = ledger.read(signal.name, at=at, now=now)
+        ids = read["entity_id"]
+        assert read["score"].tolist() == ledger.scores(signal.name, ids, at=at).tolist()
+        for window in (*signal.windows, "all"):
+            assert read[f"count.{window}"].tolist() == ledger.counts(signal.name, ids, window, at=at).tolist()
+        if signal.velocity:
+            rates = ledger.velocities(signal.name, ids, "24h", at=at)
+            assert read["velocity.24h"].tolist() == rates.tolist()

@@ -23,6 +23,8 @@ from tidal.serve import Scope, create_app
 JOB = "0" * 32
 EXPECTED = {
     ("GET", "/healthz"): None,
+    ("GET", "/"): None,
+    ("GET", "/live.json"): Scope.READ,
     ("POST", "/v1/scores"): Scope.READ,
     ("POST", "/v1/counts"): Scope.READ,
     ("POST", "/v1/velocities"): Scope.READ,
@@ -200,7 +202,7 @@ def test_what_reads_a_store_runs_in_a_thread(db: tidal.TidalDb) -> None:
         for route in app.routes
         if isinstance(route, APIRoute) and inspect.iscoroutinefunction(route.endpoint)
     ]
-    assert coroutines == ["/healthz"]
+    assert sorted(coroutines) == ["/", "/healthz"]
     assert len([route for route in app.routes if isinstance(route, APIRoute)]) == len(EXPECTED)
 
 

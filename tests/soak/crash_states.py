@@ -17,10 +17,11 @@ from typing import Any
 
 from crashkit.explore import Budget, Explored, Explorer
 from crashkit.hunting import Verdict, verdict
-from crashkit.inline import inline_keeper
 from crashkit.mutants import MUTANTS
 from crashkit.workloads import WORKLOADS
 from soakkit import Progress, finish
+
+from tidal.testing.disk.inline import inline_keeper
 
 SIZES = {"small": ("--states", "20000"), "full": ("--states", "1000000", "--workers", "2", "--mutants")}
 

@@ -21,6 +21,7 @@ HELPERS = SOAK.parent / "helpers"
 
 PROGRAMS = (
     "crash_states",
+    "cluster",
     "io_errors",
     "kill",
     "signals",
@@ -32,6 +33,7 @@ PROGRAMS = (
     "tails",
     "fuzz",
     "memory",
+    "replay",
 )
 
 

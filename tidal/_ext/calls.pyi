@@ -1,5 +1,8 @@
 from collections.abc import Callable
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tidal._ext.shards import ShardSet
 
 class Counter:
@@ -14,10 +17,12 @@ class ReadCalls:
         tables: dict[str, ShardSet],
         windows: dict[str, dict[str, int]],
         general_score: Callable[..., float],
+        general_scores: Callable[..., NDArray[np.float64]],
         general_count: Callable[..., int],
     ) -> None: ...
     def stop(self) -> None: ...
     score: Callable[..., float]
+    scores: Callable[..., NDArray[np.float64]]
     count: Callable[..., int]
 
 class WriteCalls:

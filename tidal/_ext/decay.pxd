@@ -3,8 +3,9 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from tidal._ext.arena cimport Arena
-from tidal._ext.index cimport Index
-from tidal._ext.layout cimport Decay, HotRecord, Lock, Reader
+from tidal._ext.bounds cimport Bounds
+from tidal._ext.index cimport Index, index_find, mix, tag_of
+from tidal._ext.layout cimport Decay, HotRecord, Lock, Reader, landmark_of, read_sum
 from tidal._ext.windows cimport Shift, Windows
 
 cdef enum:
@@ -18,10 +19,12 @@ cdef struct ShardState:
     Arena arena
     Index index
     Windows windows
+    Bounds bounds               # for top; changed under both locks, its marks under those of what they mark
     Decay decays[SUMS_MAX]
     int sum_count               # sums in use, 1 to 3
     uint64_t events
-    uint64_t late               # events before the running bucket
+    uint64_t late               # events of a bucket before that of an event that came earlier
+    int64_t newest              # of the events that came; the clock may be later: it was told, or merged
     uint64_t saturated          # events left out of window counts that stand at 2^32 - 1
     uint32_t tags[CHUNK]        # scratch of the chunk under way
     uint32_t slots[CHUNK]
@@ -33,10 +36,8 @@ cdef struct Events:
     const int64_t *times
 
 cdef int ingest_chunk(ShardState *state, Events events, int64_t count) noexcept nogil
-cdef uint32_t find_slot(const ShardState *state, uint64_t entity_id) noexcept nogil
 cdef uint32_t find_or_insert(ShardState *state, uint64_t entity_id, int64_t t) noexcept nogil
 cdef void add_to_sums(const ShardState *state, HotRecord *row, const double *sums, int64_t t) noexcept nogil
-cdef double score_of(const ShardState *state, const HotRecord *row, int position, int64_t t) noexcept nogil
 
 # How to read a window of many rows at one time.
 cdef struct Reading:
@@ -67,6 +68,17 @@ cdef inline uint64_t reading_of(
     if reading.shift.adds:
         return row.windows[reading.window] + reading.shifts[slot]
     return row.windows[reading.window] - reading.shifts[slot]
+
+
+cdef inline uint32_t find_slot(const ShardState *state, uint64_t entity_id) noexcept nogil:
+    return index_find(&state.index, tag_of(mix(entity_id)), entity_id, state.arena.rows)
+
+
+cdef inline double score_of(
+    const ShardState *state, const HotRecord *row, int position, int64_t t
+) noexcept nogil:
+    return read_sum(&state.decays[position], row.sums[position], max(t, row.last_time),
+                    landmark_of(&state.decays[position], row.last_time))
 
 
 # score_of() for many records: `reader` was made for the same position and time.

@@ -40,6 +40,7 @@ cdef extern from "memory.h" nogil:
     void *reserve "tidal_reserve"(size_t size)
     int commit "tidal_commit"(void *block, size_t size)
     void release "tidal_release"(void *block, size_t size)
+    void keep_freed "tidal_keep_freed"()
 
 
 cdef extern from "lock.h" nogil:

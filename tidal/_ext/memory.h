@@ -7,6 +7,7 @@
 #define TIDAL_MEMORY_H
 
 #include <stddef.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 
 #ifndef MAP_NORESERVE
@@ -28,6 +29,21 @@ static inline int tidal_commit(void *block, size_t bytes) {
     if (bytes >= 2 * (size_t)TIDAL_HUGE_PAGE) (void)madvise(block, bytes, MADV_HUGEPAGE);
 #endif
     return 0;
+}
+
+/* Let what is freed be given out again, instead of going back to the system page by page.
+ *
+ * Arrays of a megabyte that are made and freed in turns, as where batch after batch is decoded, cost a page fault
+ * for each 4 KiB, each time. glibc keeps as much as the largest block that was ever freed (up to 32 MiB, and twice
+ * that at the end of the heap): so one is. */
+static inline void tidal_keep_freed(void) {
+#ifdef __GLIBC__
+    static int done;
+    if (done) return;
+    done = 1;
+    void *volatile block = malloc((32 << 20) - (64 << 10)); /* never touched: it takes no memory */
+    free(block);
+#endif
 }
 
 static inline void tidal_release(void *block, size_t bytes) { (void)munmap(block, bytes); }

@@ -1,24 +1,36 @@
 """The state of a shard, copied out of it and added to it: under its lock, and without the interpreter's."""
 
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from tidal._ext.decay cimport ShardState
-from tidal._ext.layout cimport HotRecord
-from tidal._ext.windows cimport HOUR_COLUMNS, Entry
+from tidal._ext.windows cimport HOUR_COLUMNS, Column, Entry
 
 cdef enum:
     RINGS = 2           # minutes, hours
 
-# All columns of one ring, one after the other: column i is entries[ends[i - 1]:ends[i]].
+# The columns of one ring by their buckets, as they were: their entries lie in the copy's.
 cdef struct RingCopy:
+    int64_t newest              # the bucket of the clock
     int columns
     int64_t buckets[HOUR_COLUMNS]
-    int64_t ends[HOUR_COLUMNS]
-    Entry *entries
+    Column copied[HOUR_COLUMNS]
 
+# A shard's state as it was under the lock. Its parts lie in a block of memory that its owner made.
 cdef struct Copy:
-    uint32_t row_count
-    HotRecord *rows
+    size_t rows_room
+    size_t entries_room
+    size_t running_room
+    uint64_t *entity_ids
+    int64_t *last_times
+    double *sums                # sum_count for each row
+    uint64_t *totals
+    Entry *entries
+    uint32_t *running           # slots of the running bucket's events that its column does not hold yet
+    size_t row_count
+    int sum_count
+    size_t running_count
+    int running_ring            # the ring of the running bucket
+    bint hour_in_minutes        # the clock's hour has no column of its own
     RingCopy rings[RINGS]
 
 # The columns of one ring of another shard, as Shard.save() gives them.
@@ -29,8 +41,9 @@ cdef struct RingArrays:
     const uint32_t *slots
     const uint32_t *counts
 
+cdef object make_room(ShardState *state, Copy *copy)
+cdef bint has_room(ShardState *state, const Copy *copy) noexcept nogil
 cdef int take_copy(ShardState *state, int64_t clock, Copy *copy) noexcept nogil
-cdef void free_copy(Copy *copy) noexcept nogil
-cdef dict arrays_of(const Copy *copy)
+cdef dict arrays_of(const Copy *copy, block)
 cdef int add_columns(
     ShardState *state, int ring, const RingArrays *theirs, const uint32_t *slots) noexcept nogil

@@ -1,6 +1,7 @@
 """The shards of one signal type, as other compiled modules call them."""
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 
 from tidal._ext.decay cimport ShardState
 
@@ -16,6 +17,14 @@ cdef struct Deal:
     uint8_t homes[DEALT]
     int64_t ends[SHARDS_MAX + 1]    # shard s has [ends[s - 1], ends[s])
 
+
+cdef inline int64_t wall_clock() noexcept nogil:
+    """Now, in ns since the epoch."""
+    cdef timespec now
+    clock_gettime(CLOCK_REALTIME, &now)
+    return now.tv_sec * 1000000000 + now.tv_nsec
+
+
 cdef class ShardSet:
     cdef list shards
     cdef ShardState *states[SHARDS_MAX]
@@ -29,6 +38,10 @@ cdef class ShardSet:
     cdef int64_t move_clock(self, int64_t t) noexcept
     cdef int add_one(self, uint64_t entity_id, float weight, int64_t t) except -1
     cdef double score_one(self, uint64_t entity_id, int position, int64_t t) noexcept
+    cdef double score_now(self, uint64_t entity_id, int position) noexcept
+    cdef void read_scores(
+        self, const uint64_t *entity_ids, Py_ssize_t count, int position, int64_t t, double *scores_out
+    ) noexcept nogil
     cdef uint64_t count_one(self, uint64_t entity_id, int window, int64_t t, bint roll) except? 0
     cdef int ingest_dealt(self, Deal *deal, uint32_t first) noexcept nogil
     cdef void acquire_all(self) noexcept nogil

@@ -13,6 +13,7 @@ from tidal._ext.layout cimport HotRecord
 cdef enum:
     MINUTE_COLUMNS = 60
     HOUR_COLUMNS = 168
+    MINUTES_PER_HOUR = 60
 
 cdef struct Entry:
     uint32_t slot
@@ -40,6 +41,14 @@ cdef struct Windows:
     Column minutes[MINUTE_COLUMNS]
     Column hours[HOUR_COLUMNS]  # where minutes are kept, the clock's hour is in their columns alone
 
+# Where an event counts that is not of the running bucket: the same for all times in [start, end).
+cdef struct Place:
+    int64_t start           # INT64_MIN: in no window, nor does anything before `end`
+    int64_t end
+    Column *minute          # NULL: none
+    Column *hour
+    uint32_t[3] counts      # what it adds to each running count
+
 # What must be added to or taken from a running count to read it at another time.
 cdef struct Shift:
     bint everything     # all counts are zero there
@@ -55,19 +64,49 @@ cdef void windows_close(Windows *windows) noexcept nogil
 cdef int windows_reserve(Windows *windows, size_t events, uint32_t row_count) noexcept nogil
 cdef int advance_clock(Windows *windows, HotRecord *rows, uint32_t row_count, int64_t t) noexcept nogil
 cdef int roll_to(Windows *windows, HotRecord *rows, uint32_t row_count, int64_t t) noexcept nogil
-cdef int gather_hour(
-    const Windows *windows, int64_t hour, Column *target, uint32_t row_count) noexcept nogil
+cdef int sum_columns(
+    Column *target, const Column **sources, int source_count, const uint32_t *slots, size_t slot_count,
+    uint32_t row_count) noexcept nogil
 cdef void column_clear(Column *column) noexcept nogil
-cdef int fold_running(Windows *windows, uint32_t row_count) noexcept nogil
-cdef int add_late(
-    Windows *windows, HotRecord *row, uint32_t slot, uint32_t row_count, int64_t t) noexcept nogil
+cdef void place_of(Windows *windows, int64_t t, Place *place) noexcept nogil
 cdef Shift shift_to(const Windows *windows, int window, int64_t t) noexcept nogil
 cdef uint32_t shift_of_slot(const Windows *windows, const Shift *shift, uint32_t slot) noexcept nogil
 cdef void shift_of_all(const Windows *windows, const Shift *shift, uint32_t *shifts_out) noexcept nogil
 cdef bint has_column(const Windows *windows, int64_t hour) noexcept nogil
-cdef int column_append(Column *column, uint32_t slot, uint32_t count, uint32_t row_count) noexcept nogil
+cdef int column_reserve(Column *column, size_t more, uint32_t row_count) noexcept nogil
 cdef int column_compact(Column *column, uint32_t row_count) noexcept nogil
 cdef int64_t floor_divide(int64_t value, int64_t divisor) noexcept nogil
 cdef Column *minute_column(Windows *windows, int64_t minute) noexcept nogil
 cdef Column *hour_column(Windows *windows, int64_t hour) noexcept nogil
 cdef int64_t hour_of(const Windows *windows, int64_t fine) noexcept nogil
+
+
+# Add an entry for which there is room.
+cdef inline void push(Column *column, uint32_t slot, uint32_t count) noexcept nogil:
+    column.entries[column.count].slot = slot
+    column.entries[column.count].count = count
+    column.count += 1
+
+
+# Add an entry; 0, or -1 without memory.
+cdef inline int column_append(
+    Column *column, uint32_t slot, uint32_t count, uint32_t row_count
+) noexcept nogil:
+    if column.count == column.capacity and column_reserve(column, 1, row_count):
+        return -1
+    push(column, slot, count)
+    return 0
+
+
+# Count an event at its place, which is in some window; 0, or -1 without memory.
+cdef inline int add_at(
+    const Place *place, HotRecord *row, uint32_t slot, uint32_t row_count
+) noexcept nogil:
+    if place.minute != NULL and column_append(place.minute, slot, 1, row_count):
+        return -1
+    if place.hour != NULL and column_append(place.hour, slot, 1, row_count):
+        return -1
+    row.windows[0] += place.counts[0]
+    row.windows[1] += place.counts[1]
+    row.windows[2] += place.counts[2]
+    return 0

@@ -17,8 +17,11 @@ from tidal.format.segment import LogIdentity
 _REMEDY = "restore it from a backup"
 
 
-def read_archive_manifest(fs: FileSystem, directory: Path, identity: LogIdentity) -> ArchiveManifest | None:
-    """Return the manifest of the archive in this folder; None if nothing was archived yet.
+def read_archive_manifest(
+    fs: FileSystem, directory: Path, identity: LogIdentity | None
+) -> ArchiveManifest | None:
+    """Return the manifest of the archive in this folder, of any store without an identity; None if nothing
+    was archived yet.
 
     CorruptArchive if it is damaged or of another store, FormatTooNew, StorageError.
     """
@@ -31,7 +34,7 @@ def read_archive_manifest(fs: FileSystem, directory: Path, identity: LogIdentity
         raise FormatTooNew(f"{path}: {error}") from None
     except FormatError as error:
         raise CorruptArchive(path, 0, f"not a good manifest: {error}; {_REMEDY}") from error
-    if (manifest.store_id, manifest.region, manifest.shard) != (
+    if identity is not None and (manifest.store_id, manifest.region, manifest.shard) != (
         identity.store_id, identity.region, identity.shard,
     ):  # fmt: skip
         raise CorruptArchive(path, 0, f"the manifest is of store {manifest.store_id.hex()}; {_REMEDY}")

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
 
 from tidal.archive.blocks import join_blocks
 from tidal.archive.reader import ArchiveFile
 from tidal.durable import FileSystem, replace_file
-from tidal.errors import CorruptArchive, CorruptLog, FormatError, LimitExceeded
+from tidal.errors import CorruptArchive, FormatError, LimitExceeded
 from tidal.format.archive import PlainHash, archive_name, encode_archive, encode_block, header_hash
 from tidal.format.archive_manifest import ArchivedFile
 from tidal.format.frame import Frame
-from tidal.format.payload import EVENTS_PER_BATCH_MAX, decode_payload
 from tidal.format.segment import LogIdentity
-from tidal.format.singles import decode_singles, is_single
 from tidal.schema import EventBatch, Schema
 from tidal.schema.evolution import schema_to_json
+from tidal.wal.frames import decode_frames
 from tidal.wal.scan import require_sealed
 from tidal.wal.segments import SegmentWalk, read_segment, require_header
-
-_WORTH_JOINING: Final = 4  # fewer payloads are decoded sooner one by one
 
 
 def archive_segment(
@@ -77,35 +73,11 @@ class _Source:
 
     def batches(self) -> Iterator[EventBatch]:
         """Yield the batches in order, those of single events joined."""
-        singles: list[Frame] = []
-        for frame, summary in self.walk:
-            self.received_at = summary.received_at
-            single = frame.events == 1 and is_single(self._data[frame.payload])
-            if single:
-                singles.append(frame)
-            if not single or len(singles) == EVENTS_PER_BATCH_MAX:
-                yield from self._joined(singles)
-                singles = []
-            if not single:
-                yield self._taken(frame)
-        yield from self._joined(singles)
-
-    def _joined(self, singles: list[Frame]) -> Iterator[EventBatch]:
-        if len(singles) < _WORTH_JOINING:
-            yield from map(self._taken, singles)
-            return
-        try:
-            batch = decode_singles([self._data[frame.payload] for frame in singles])
-        except FormatError:
-            yield from map(self._taken, singles)  # one of which says where
-        else:
+        for _, batch in decode_frames(self.walk.info.path, self._data, self._frames()):
             self.plain.add(batch)
             yield batch
 
-    def _taken(self, frame: Frame) -> EventBatch:
-        try:
-            batch = decode_payload(self._data[frame.payload], frame.events)
-        except FormatError as error:
-            raise CorruptLog(self.walk.info.path, frame.offset, str(error)) from error
-        self.plain.add(batch)
-        return batch
+    def _frames(self) -> Iterator[Frame]:
+        for frame, summary in self.walk:
+            self.received_at = summary.received_at
+            yield frame

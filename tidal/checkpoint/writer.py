@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import contextlib
+import threading
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,6 +13,7 @@ from tidal.durable import FileSystem, replace_file
 from tidal.errors import CorruptCheckpoint, CorruptionError, FormatTooNew
 from tidal.format.snapshot import Section, checkpoint_name, encode_snapshot
 
+_BESIDE_BYTES_MIN: Final = 1 << 22  # below it, a thread costs more than it saves
 CHECKPOINTS_KEPT: Final = 2  # the log goes back to the older one, so one of them may rot
 
 
@@ -78,6 +81,34 @@ def remove_older(
     if superseded:
         fs.sync_dir(directory)
     return good[-1] if len(good) == CHECKPOINTS_KEPT else None
+
+
+@contextlib.contextmanager
+def older_verified(fs: FileSystem, directory: Path, store_id: bytes, size: int) -> Iterator[list[Path]]:
+    """Read the newest checkpoint from the device in a thread, while the next one is made in this block.
+
+    After it, the list has its path where it is good, for ``verified`` of remove_older, which reads it itself
+    where it is not. ``size``: about the bytes of a checkpoint; for a small one there is no thread.
+    """
+    good: list[Path] = []
+    if size < _BESIDE_BYTES_MIN:
+        yield good
+        return
+
+    def verify() -> None:
+        with contextlib.suppress(Exception):  # remove_older meets what it is, and says so
+            good.extend(
+                path
+                for _, path in list_checkpoints(fs, directory)[:1]
+                if _is_ours(fs, path, store_id, whole=True)
+            )
+
+    thread = threading.Thread(target=verify, name="tidal-verify", daemon=True)
+    thread.start()
+    try:
+        yield good
+    finally:
+        thread.join()
 
 
 def _is_ours(fs: FileSystem, path: Path, store_id: bytes, *, whole: bool) -> bool:

@@ -5,7 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from tidal.cli import archive, demo, export, get, jobs, load, rebuild, salvage, serve, sessions, top
+from tidal.cli import (
+    archive,
+    demo,
+    export,
+    get,
+    jobs,
+    load,
+    merge,
+    rebuild,
+    replay,
+    salvage,
+    serve,
+    sessions,
+    top,
+    watch,
+)
 from tidal.cli.exit_codes import ExitCode
 from tidal.cli.program import Parser, build_program, run_program
 from tidal.errors import (
@@ -18,7 +33,9 @@ from tidal.errors import (
     UsageError,
 )
 
-COMMANDS: Final = (demo, load, top, get, export, archive, rebuild, salvage, serve, jobs, sessions)
+COMMANDS: Final = (
+    demo, load, top, get, export, archive, replay, merge, rebuild, salvage, serve, jobs, sessions, watch,
+)  # fmt: skip
 
 
 def build_parser() -> Parser:

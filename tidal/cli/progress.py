@@ -47,12 +47,13 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def update(self, done: int, share: float) -> None:
-        """Tell that ``done`` units are done, which is ``share`` (0 to 1) of the whole."""
+    def update(self, done: int, share: float, *, read: int | None = None) -> None:
+        """Tell that ``done`` units are done, which is ``share`` (0 to 1) of the whole; ``read``: in bytes."""
         now = self._clock()
         if self._enabled and (now - self._drawn >= self._interval or (share >= 1 and self._terminal)):
             self._drawn = now
-            self._draw(progress_line(done, share, now - self._started, self._unit, start=self._start))
+            seconds = now - self._started
+            self._draw(progress_line(done, share, seconds, self._unit, start=self._start, read=read))
 
     def close(self) -> None:
         """End the line, so that what is written next starts on its own."""
@@ -67,8 +68,10 @@ class Progress:
         self._open_line = self._terminal
 
 
-def progress_line(done: int, share: float, seconds: float, unit: str, *, start: int = 0) -> str:
-    """Return one line of progress; the rate is that of what came after ``start``.
+def progress_line(
+    done: int, share: float, seconds: float, unit: str, *, start: int = 0, read: int | None = None
+) -> str:
+    """Return one line of progress; the rate is that of what came after ``start``, ``read`` is in bytes.
 
     >>> progress_line(250_000, 0.5, 2.0, "rows")
     ' 50% [############............]  250,000 rows  125,000/s  0:02 left'
@@ -76,12 +79,26 @@ def progress_line(done: int, share: float, seconds: float, unit: str, *, start: 
     share = min(max(share, 0.0), 1.0)
     filled = round(share * BAR_WIDTH)
     line = f"{share:4.0%} [{'#' * filled}{'.' * (BAR_WIDTH - filled)}]  {done:,} {unit}"
+    if read is not None:
+        line += f"  {format_bytes(read)}"
     if seconds > 0 and done > start:
         rate = (done - start) / seconds
         line += f"  {rate:,.0f}/s"
         if 0 < share < 1:
             line += f"  {format_seconds(done * (1 - share) / share / rate)} left"
     return line
+
+
+def format_bytes(count: int) -> str:
+    """Return bytes in the unit that leaves one to three digits before the point.
+
+    >>> format_bytes(1_500), format_bytes(2_340_000_000)
+    ('1.5 kB', '2.3 GB')
+    """
+    for unit, size in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count} bytes"
 
 
 def format_seconds(seconds: float) -> str:

@@ -4,27 +4,17 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import Any, TextIO
 
-from tidal.cli.declare import EXAMPLE, changed_schema, schema_from_file
+from tidal.cli.changes import add_change_options, schema_of
 from tidal.cli.exit_codes import ExitCode
 from tidal.cli.output import add_format_option, write_json
 from tidal.cli.progress import Progress
 from tidal.cli.store import has_store
 from tidal.durable import OsFileSystem
-from tidal.errors import StoreMissing, UsageError
+from tidal.errors import StoreMissing
 from tidal.rebuild import RebuildReport, rebuild
-from tidal.schema import Schema
-from tidal.store import StorePaths, load_store
-
-_CHANGES: Final = (
-    ("--half-life", "TYPE=LIST", "such as view=3d,30d, or view=none"),
-    ("--windows", "TYPE=LIST", "such as view=1h,24h, or view=none"),
-    ("--velocity", "TYPE=yes|no", "such as view=yes"),
-    ("--drop", "TYPE", "leave out a type and its events"),
-    ("--declare", "TEXT", f"a new type: '{EXAMPLE}'"),
-)
-_OF_A_TYPE: Final = ("half_life", "windows", "velocity")
+from tidal.store import StorePaths, disk_usage, load_store
 
 
 def add_parser(commands: Any) -> None:
@@ -37,23 +27,26 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("source", type=Path, metavar="SOURCE", help="the store's directory")
     parser.add_argument("target", type=Path, metavar="TARGET", help="the new store's; it must not exist")
-    schema = parser.add_argument_group("the new schema: the old one, but for")
-    for flag, form, what in _CHANGES:
-        schema.add_argument(flag, action="append", default=[], metavar=form, help=f"{what}; repeatable")
-    schema.add_argument(
-        "--schema", type=Path, metavar="FILE", help="all of it, as JSON, in place of the options above"
-    )
+    add_change_options(parser, types=True)
     parser.add_argument(
         "--partial",
         action="store_true",
         help="go on though the beginning of the history is gone: scores and counts are of what is left",
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="go on with what an interrupted rebuild has left"
     )
     add_format_option(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace, out: TextIO, err: TextIO) -> int:
-    schema = _schema(args)
+    paths = StorePaths(args.source)
+    if not has_store(args.source):
+        raise StoreMissing(f"{args.source} is not a store; there is nothing to rebuild from")
+    schema = schema_of(args, load_store(OsFileSystem(), paths).schema)
+    usage = disk_usage(OsFileSystem(), paths)
+    stored = usage["log"] + usage["archive"]
     with Progress(err, "events", enabled=args.format == "text") as progress:
         report = rebuild(
             args.source,
@@ -61,25 +54,14 @@ def run(args: argparse.Namespace, out: TextIO, err: TextIO) -> int:
             schema=schema,
             drop=args.drop,
             partial=args.partial,
-            progress=progress.update,
+            resume=args.resume,
+            progress=lambda events, share: progress.update(events, share, read=round(stored * share)),
         )
     if args.format == "json":
         write_json(out, report.to_dict())
     else:
         out.write(_in_words(report))
     return ExitCode.OK
-
-
-def _schema(args: argparse.Namespace) -> Schema:
-    changes = {option: getattr(args, option) for option in _OF_A_TYPE}
-    if args.schema:
-        if args.declare or any(changes.values()):
-            raise UsageError("--schema is the whole schema; leave the options out that change single types")
-        return schema_from_file(args.schema)
-    if not has_store(args.source):
-        raise StoreMissing(f"{args.source} is not a store; there is nothing to rebuild from")
-    stored = load_store(OsFileSystem(), StorePaths(args.source)).schema
-    return changed_schema(stored, changes, drop=args.drop, declare=args.declare)
 
 
 def _in_words(report: RebuildReport) -> str:

@@ -9,7 +9,7 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, TextIO
 
@@ -18,7 +18,9 @@ from tidal.cli.output import add_format_option
 from tidal.cli.store import has_store
 from tidal.db import TidalDb
 from tidal.errors import StoreMissing, TidalError, UsageError
+from tidal.meters import said
 from tidal.opening import open as open_db
+from tidal.page import SAMPLE_SECONDS
 
 TOKENS_VARIABLE: Final = "TIDAL_TOKENS"
 PORT_DEFAULT: Final = 8420
@@ -66,6 +68,14 @@ def add_parser(commands: Any) -> None:
         metavar="SECONDS",
         help="with --read-only, look so often for what was written since (default: %(default)s)",
     )
+    parser.add_argument(
+        "--metrics",
+        metavar="HOST:PORT",
+        help="serve metrics for Prometheus there, too, without tokens; as 127.0.0.1:9464",
+    )
+    parser.add_argument(
+        "--metrics-remote", action="store_true", help="other machines may reach the metrics and their page"
+    )
     add_format_option(parser)
     parser.set_defaults(run=run)
 
@@ -81,22 +91,38 @@ def run(args: argparse.Namespace, out: TextIO, err: TextIO) -> int:
     if not has_store(args.store):
         raise StoreMissing(f"{args.store} is not a store; load one first, or give the schema to tidal.open()")
     hosts = [*serve.LOOPBACK_HOSTS, _as_in_url(args.host), *args.allow_host]
+    serve.check_hosts(hosts, tokens)
     with (
-        open_db(args.store, read_only=args.read_only) as db,
         _logged(logs.JsonFormatter(), err),
+        open_db(args.store, read_only=args.read_only, metrics=_metrics(args)) as db,
         _refreshed(db, args.refresh),
     ):
         if not db.read_only:
             db.jobs.list()  # what an earlier process left goes on now, not with the first request
         app = serve.create_app(db, tokens=tokens, hosts=hosts)
         service = listening.Service(app, args.host, args.port, tls=tls)
-        if args.format == "json":
-            out.write(json.dumps({"url": service.url, "pid": os.getpid()}) + "\n")  # one line: it goes on
-        else:
-            out.write(f"{args.store} is served at {service.url} (process {os.getpid()}); Ctrl-C ends it\n")
-        out.flush()
-        service.run()
+        _say_where(args, out, service.url, db.metrics_address)
+        with _repeated(app.state.snapshots.sample, SAMPLE_SECONDS, "tidal-page"):
+            service.run()
     return ExitCode.OK
+
+
+def _say_where(args: argparse.Namespace, out: TextIO, url: str, metrics: str | None) -> None:
+    if args.format == "json":
+        where = {"url": url, "pid": os.getpid()} | ({} if metrics is None else {"metrics": metrics})
+        out.write(json.dumps(where) + "\n")  # one line: it goes on
+    else:
+        also = "" if metrics is None else f", its metrics at http://{metrics}/metrics"
+        out.write(f"{args.store} is served at {url}{also} (process {os.getpid()}); Ctrl-C ends it\n")
+    out.flush()
+
+
+def _metrics(args: argparse.Namespace) -> Any:
+    if args.metrics is None:
+        if args.metrics_remote:
+            raise UsageError("--metrics-remote says who may reach --metrics, which is not given")
+        return None
+    return importlib.import_module("tidal.metrics").Metrics(args.metrics, remote=args.metrics_remote)
 
 
 def _as_in_url(host: str) -> str:
@@ -142,16 +168,28 @@ def _refreshed(db: TidalDb, seconds: float) -> Iterator[None]:
     if not db.read_only:
         yield
         return
-    ended = threading.Event()
 
     def refresh() -> None:
-        while not ended.wait(seconds):
-            try:
-                db.refresh()
-            except TidalError as error:  # it may pass; until then what is known is answered
-                _logger.warning("the store could not be looked at anew", exc_info=error)
+        try:
+            db.refresh()
+        except TidalError as error:  # it may pass; until then what is known is answered
+            about = said("refresh_failed", error_type=type(error).__name__)
+            _logger.warning("the store could not be looked at anew", exc_info=error, extra=about)
 
-    thread = threading.Thread(target=refresh, name="tidal-refresh", daemon=True)
+    with _repeated(refresh, seconds, "tidal-refresh"):
+        yield
+
+
+@contextlib.contextmanager
+def _repeated(call: Callable[[], None], seconds: float, name: str) -> Iterator[None]:
+    """Call something every so many seconds, in a thread of its own, while the block runs."""
+    ended = threading.Event()
+
+    def run() -> None:
+        while not ended.wait(seconds):
+            call()
+
+    thread = threading.Thread(target=run, name=name, daemon=True)
     thread.start()
     try:
         yield

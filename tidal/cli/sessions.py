@@ -1,13 +1,14 @@
-"""`tidal sessions --db DIR`: what is known of sessions."""
+"""`tidal sessions STORE`: what is known of sessions."""
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any, TextIO
 
 from tidal.cli.exit_codes import ExitCode
 from tidal.cli.output import add_format_option, write_error, write_json
-from tidal.cli.store import add_store_option, find_entity, open_to_read, time_option
+from tidal.cli.store import find_entity, open_to_read, time_option
 from tidal.cli.tables import Column, printable, render_table
 from tidal.cli.times import format_time, iso_time
 from tidal.db import TidalDb
@@ -20,7 +21,7 @@ def add_parser(commands: Any) -> None:
         help="show sessions, open and closed",
         description="Show the sessions that a store has open, and the closed ones that it remembers.",
     )
-    add_store_option(parser)
+    parser.add_argument("store", type=Path, metavar="STORE", help="the store's directory")
     parser.add_argument("--user", metavar="KEY_OR_ID", help="only of this user")
     parser.add_argument("--since", metavar="TIME", help="only those in which something happened since")
     parser.add_argument("--open", action="store_true", help="only those that are open")
@@ -31,12 +32,13 @@ def add_parser(commands: Any) -> None:
 def run(args: argparse.Namespace, out: TextIO, err: TextIO) -> int:
     as_json = args.format == "json"
     since = time_option(args.since)
-    with open_to_read(args.db) as db:
+    with open_to_read(args.store) as db:
         user = None if args.user is None else find_entity(db, "user", args.user)
         found = db.sessions.summaries(None if user is None else user.id, since)
         users = _names(db, found)
     if args.user is not None and user is None:
-        write_error(err, "tidal sessions", "NotFound", f"no user {args.user!r} in {args.db}", as_json=as_json)
+        unknown = f"no user {args.user!r} in {args.store}"
+        write_error(err, "tidal sessions", "NotFound", unknown, as_json=as_json)
         return ExitCode.NOT_FOUND
     if args.open:
         found = [each for each in found if each.is_open]

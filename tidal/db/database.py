@@ -8,11 +8,13 @@ import functools
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from tidal._ext.calls import ReadCalls, WriteCalls
+from tidal._ext.meter import Meter, Timed
 from tidal.answers import Ingested
 from tidal.archive.marks import Marks
 from tidal.archive.upkeep import ArchiveReport, Progress
@@ -21,12 +23,23 @@ from tidal.db.reads import Entity, Reads
 from tidal.db.recorder import Recorder, Tally
 from tidal.db.settings import OnDisk, Settings
 from tidal.db.upkeep import Upkeep
+from tidal.db.watch import Watch, shown
 from tidal.dedup import SeenEvents
 from tidal.entities import KeyNames
-from tidal.errors import InvalidEvent, ReadOnly, StoreClosed, StoreMissing, TidalError, close_after
+from tidal.errors import (
+    InvalidEvent,
+    InvalidOption,
+    ReadOnly,
+    StoreClosed,
+    StoreMissing,
+    TidalError,
+    close_after,
+)
+from tidal.health import Health
 from tidal.ingest import OnError, Prepared, RefusedRow, prepare_columns, prepare_frames, prepare_one
-from tidal.ledger import SignalLedger
+from tidal.ledger import LedgerCopy, SignalLedger
 from tidal.log import Log, MemoryLog
+from tidal.meters import TIMED_READS
 from tidal.recovery import RecoveryReport
 from tidal.schema import EventBatch, Schema
 from tidal.sessions import Session, Sessions, SessionState
@@ -36,9 +49,24 @@ from tidal.store import DISK_USAGE, disk_usage
 if TYPE_CHECKING:
     from tidal.export import ExportRequest, SignalExport, StoreSource, Table
     from tidal.export.shapes import TrainingRequest
-    from tidal.jobs import Jobs
+    from tidal.jobs import Job, Jobs
+    from tidal.replication.leading import Led, Shipping
+    from tidal.replication.shipper import FollowerStatus
+    from tidal.replication.transport import Transport
 
 _open_databases: weakref.WeakSet[TidalDb] = weakref.WeakSet()
+
+
+class Beside(Protocol):
+    """What runs beside a database, in a thread of its own, and ends with it."""
+
+    @property
+    def address(self) -> str: ...
+
+    def close(self) -> None: ...
+
+    def abandon(self) -> None:
+        """Let go what the child of a fork has of it; it is the parent's."""
 
 
 class TidalDb(Reads):
@@ -64,12 +92,29 @@ class TidalDb(Reads):
     ) -> None:
         super().__init__(schema, ledger, engine, names, settings)
         self.recovery = disk.report if disk else None
-        self._log = log
         self._disk = disk
         self._read_only = disk is not None and disk.lock is None
         self._materializers = settings.materializers
+        self._record_to(sessions, log, seen)
+        self._refreshing = threading.Lock()
+        self._jobs: Jobs | None = None
+        self._making_jobs = threading.Lock()
+        self._jobs_ended = False
+        self._shipping: Shipping | None = None
+        self._claimed: bytes | None = None  # what the epoch of this writer was claimed with
+        self._meters = settings.meters
+        self._compiled: list[ReadCalls | WriteCalls] = []
+        self._reads_timed = False
+        self._beside: Beside | None = None
+        self._compile()
+        _open_databases.add(self)
+
+    def _record_to(self, sessions: SessionState, log: Log, seen: SeenEvents | None) -> None:
+        """Have events go to this log from now on, and be kept with the state that reads answer from."""
+        settings, ledger, names, disk = self._settings, self._ledger, self._names, self._disk
+        self._log, self._session_state = log, sessions
         self._upkeep = Upkeep(
-            schema, ledger, sessions, log, names, settings, disk, self._check_writable, self.now
+            self.schema, ledger, sessions, log, names, settings, disk, self._check_kept, self.now
         )
         self._recorder = Recorder(
             ledger,
@@ -80,33 +125,46 @@ class TidalDb(Reads):
             settings,
             lambda: self._upkeep.checkpoint_if_due(self._recorder),
         )
-        self._session_state = sessions
         self.sessions = self._make_sessions()
-        self._refreshing = threading.Lock()
-        self._jobs: Jobs | None = None
-        self._making_jobs = threading.Lock()
-        self._jobs_ended = False
-        self._compiled: list[ReadCalls | WriteCalls] = []
-        self._compile()
-        _open_databases.add(self)
+        self._watch = Watch(
+            settings, disk, self._recorder, self._upkeep, lambda: self._ledger, lambda: self._log
+        )
 
     def _compile(self) -> None:
         """Put compiled calls before score(), count() and signal(), which these hand on what is not usual."""
         self._stop_compiled()
-        if not self._settings.now_is_system_time or type(self) is not TidalDb:
-            return
+        for name in TIMED_READS:
+            vars(self).pop(name, None)
+        if self._settings.now_is_system_time and type(self) is TidalDb:
+            self._compile_calls()
+        if self._reads_timed:
+            for name in TIMED_READS:
+                meter = self._meters.reads.setdefault(name, Meter())
+                setattr(self, name, Timed(getattr(self, name), meter))
+
+    def _compile_calls(self) -> None:
         tables = {signal.name: self._ledger.table(signal.name) for signal in self.schema}
         shards = {name: table.shard_set for name, table in tables.items()}
         windows = {name: table.window_positions for name, table in tables.items()}
-        general = functools.partial(Reads.score, self), functools.partial(Reads.count, self)
-        reads = ReadCalls(shards, windows, *general)
-        self.score, self.count = reads.score, reads.count  # type: ignore[method-assign]
+        reads = ReadCalls(
+            shards,
+            windows,
+            functools.partial(Reads.score, self),
+            functools.partial(Reads.scores, self),
+            functools.partial(Reads.count, self),
+        )
+        self.score, self.scores, self.count = reads.score, reads.scores, reads.count  # type: ignore[method-assign]
         self._compiled.append(reads)
         if (counter := self._recorder.counter) is not None and not self._read_only:
             signed = frozenset(signal.name for signal in self.schema if signal.signed)
             writes = WriteCalls(shards, signed, counter, functools.partial(TidalDb.signal, self))
             self.signal = writes.signal  # type: ignore[method-assign]
             self._compiled.append(writes)
+
+    def _run_beside(self, port: Beside) -> None:
+        """Have the metrics port end with the database; from now on reads of many entities are timed."""
+        self._beside, self._reads_timed = port, True
+        self._compile()
 
     def _stop_compiled(self) -> None:
         while self._compiled:
@@ -131,21 +189,25 @@ class TidalDb(Reads):
         that the event is a duplicate, whose first copy is as durable. Raises InvalidEvent naming the column
         and value, UnknownSignalType, KeyCollision, LimitExceeded, ReadOnly, StoreClosed, StorageError.
         """
-        self._check_writable()
-        event = prepare_one(
-            self.schema,
-            signal,
-            entity_id,
-            weight,
-            timestamp,
-            user_id,
-            session_id,
-            event_id,
-            now_ns=self._settings.wall_clock(),
-            max_future_skew_ns=self._settings.max_future_skew_ns,
-            resolve_keys=self._names.ids,
-        )
-        return self._recorder.one(event)
+        try:
+            self._check_writable()
+            event = prepare_one(
+                self.schema,
+                signal,
+                entity_id,
+                weight,
+                timestamp,
+                user_id,
+                session_id,
+                event_id,
+                now_ns=self._settings.wall_clock(),
+                max_future_skew_ns=self._settings.max_future_skew_ns,
+                resolve_keys=self._names.ids,
+            )
+            return self._recorder.one(event)
+        except TidalError as error:
+            self._meters.refused(error)
+            raise
 
     def ingest(
         self,
@@ -175,36 +237,50 @@ class TidalDb(Reads):
         Duplicates are counted, not recorded. An error of the disk or of a limit may come after a part of the
         call; then a note of the error says which sequences are recorded.
         """
-        self._check_writable()
+        began = self._settings.monotonic()
+        given = {
+            "entity_id": entity_id,
+            "weight": weight,
+            "timestamp": timestamp,
+            "user_id": user_id,
+            "session_id": session_id,
+            "event_id": event_id,
+        }
+        try:
+            self._check_writable()
+            done = self._record(self._prepared(frame, signal, given, columns, on_error))
+        except TidalError as error:
+            self._meters.refused(error)
+            raise
+        events = done.count + done.duplicates
+        self._meters.ingested(events, len(done.refused), self._settings.monotonic() - began)
+        return done
+
+    def _prepared(
+        self,
+        frame: Any,
+        signal: Any,
+        given: Mapping[str, Any],
+        columns: Mapping[str, str] | None,
+        on_error: OnError,
+    ) -> Iterable[Prepared]:
         context: dict[str, Any] = {
             "now_ns": self._settings.wall_clock(),
             "max_future_skew_ns": self._settings.max_future_skew_ns,
             "resolve_keys": self._names.ids,
             "on_error": on_error,
         }
-        prepared: Iterable[Prepared]
         if frame is None:
             if columns is not None:
                 raise InvalidEvent("columns= renames the columns of a table, and no table is given")
-            prepared = [
-                prepare_columns(
-                    self.schema,
-                    signal=signal,
-                    entity_id=entity_id,
-                    weight=weight,
-                    timestamp=timestamp,
-                    user_id=user_id,
-                    session_id=session_id,
-                    event_id=event_id,
-                    **context,
-                )
-            ]
-        else:
-            if any(x is not None for x in (entity_id, weight, timestamp, user_id, session_id, event_id)):
-                raise InvalidEvent(
-                    "beside a table only signal= and columns= are taken; name its columns by columns="
-                )
-            prepared = prepare_frames(self.schema, frame, signal=signal, columns=columns, **context)
+            return [prepare_columns(self.schema, signal=signal, **given, **context)]
+        if any(value is not None for value in given.values()):
+            raise InvalidEvent(
+                "beside a table only signal= and columns= are taken; name its columns by columns="
+            )
+        return prepare_frames(self.schema, frame, signal=signal, columns=columns, **context)
+
+    def _record(self, prepared: Iterable[Prepared]) -> Ingested:
         tally = Tally()
         refused: list[RefusedRow] = []
         try:
@@ -316,6 +392,18 @@ class TidalDb(Reads):
                 )
             return self._jobs
 
+    def _known_jobs(self) -> Sequence[Job]:
+        """Return the export jobs, the newest first, and go on with none: looking changes nothing."""
+        from tidal.jobs import JobFolder
+
+        self._check_open()
+        if self._jobs is not None:
+            return self._jobs.list()
+        if self._disk is None:
+            return ()
+        folder = JobFolder(self._disk.fs, self._disk.paths, self._disk.identity.store_id)
+        return folder.read()[::-1]
+
     def _source(self) -> StoreSource:
         """Return the events that are durable now, for exports."""
         from tidal.export import StoreSource
@@ -328,7 +416,65 @@ class TidalDb(Reads):
             disk.fs, disk.paths, disk.identity, self.schema, self.durable_seq, self._names.names
         )
 
+    # ------------------------------------------------------------------------------ followers
+
+    def ship(
+        self,
+        transport: Transport,
+        *,
+        followers: Iterable[str] = (),
+        name: str = "leader",
+        hold_bytes: int | None = 8 << 30,
+    ) -> Shipping:
+        """Send the log to followers over a transport, in a thread, until close(); see tidal.open_follower().
+
+        For each of ``followers``, by name, the log is kept until it has it, up to ``hold_bytes`` (None: any);
+        others may follow too. ``name`` is this node's, for whoever claims to lead after it. What the sync
+        policy leaves unsynced is synced before it is sent.
+
+        Raises StaleEpoch if another node leads, StoreMissing for a database in memory, InvalidOption if it
+        ships already, TransportError.
+        """
+        from tidal.replication.leading import Shipping
+
+        if self._shipping is not None and not self._shipping.closed:
+            raise InvalidOption("the database ships its log already")
+        led = self._led(name)
+        self._shipping = Shipping(led, transport, followers, hold_bytes, self._recorder.fence)
+        return self._shipping
+
+    def _led(self, name: str) -> Led:
+        """Return what of the store is shipped; ``name`` is this node's."""
+        from tidal.replication.feed import Origin
+        from tidal.replication.leading import Led
+
+        self._check_writable()
+        disk = self._disk
+        if disk is None:
+            raise StoreMissing("a database in memory has no log to ship; open a folder")
+        self._claimed = self._claimed or f"{name}/{os.urandom(16).hex()}".encode()
+        return Led(
+            disk.fs,
+            disk.paths,
+            disk.identity,
+            self._log,
+            self._engine,
+            self.marks,
+            Origin(disk.identity.epoch, *disk.log_end),
+            self._claimed,
+            self._settings.wall_clock,
+        )
+
+    def followers(self) -> tuple[FollowerStatus, ...]:
+        """Return what is known of each follower, by name; nothing where the log is not shipped."""
+        return () if self._shipping is None else self._shipping.followers()
+
     # ------------------------------------------------------------------------------ life
+
+    @property
+    def path(self) -> Path | None:
+        """The folder of the store; None in memory."""
+        return None if self._disk is None else self._disk.paths.base
 
     @property
     def read_only(self) -> bool:
@@ -358,8 +504,8 @@ class TidalDb(Reads):
             "last_seq": self.last_seq,
             "durable_seq": self.durable_seq,
             "checkpoint_seq": self._upkeep.checkpoint_seq,
-            "checkpoint_error": _said(self._upkeep.checkpoint_error),
-            "archive_error": _said(self._upkeep.archive_error),
+            "checkpoint_error": shown(self._upkeep.checkpoint_error),
+            "archive_error": shown(self._upkeep.archive_error),
             "unsynced_bytes": self._log.unsynced_bytes,
             "signals": self._ledger.stats(),
             **({} if seen is None else {"dedup": seen.stats()}),
@@ -398,6 +544,18 @@ class TidalDb(Reads):
         self._names.adopt(batch.new_keys)  # also those whose events are not here
         return tally.first_seq, tally.last_seq
 
+    def _durable_ledger(self) -> tuple[int, bytes, LedgerCopy]:
+        """Return a sequence, the log's hash there, and the state of exactly the events up to it, all of which
+        are durable; for regions.
+        """
+        copy = self._ledger.copy()
+        with self._recorder.standing_still():
+            self._check_writable()
+            seq, log_hash = self._log.settle(), self._log.head_hash
+            copy.take()
+        self._log.flush()
+        return seq, log_hash, copy
+
     def _start_over(
         self,
         schema: Schema,
@@ -422,7 +580,7 @@ class TidalDb(Reads):
         Other threads' ingest waits while the state is copied, not while it is written. In memory this does
         nothing. Raises NoSpace or StorageError with the older checkpoints untouched.
         """
-        self._check_writable()
+        self._check_kept()
         return self._upkeep.checkpoint(self._recorder)
 
     def archive(self, *, progress: Progress = lambda done, total: None) -> ArchiveReport:
@@ -433,7 +591,7 @@ class TidalDb(Reads):
         Raises StorageError (NoSpace), CorruptLog, CorruptArchive, CorruptCheckpoint, MissingSegment; then
         what was not archived is in the log.
         """
-        self._check_writable()
+        self._check_kept()
         return self._upkeep.archive(progress)
 
     @property
@@ -446,6 +604,21 @@ class TidalDb(Reads):
         if self._upkeep.marks is None:
             raise StoreMissing("a database in memory has no log that a mark could hold back")
         return self._upkeep.marks
+
+    def health(self) -> Health:
+        """Return whether the database is well, and if not, why: a tidal.Health. ``health=`` of tidal.open()
+        says from when on it is not.
+
+        To be called now and then, every minute say: that a mark stands still, or the clock jumps, shows only
+        between two calls. The metrics port calls it for each request of ``/healthz`` or ``/metrics``.
+        """
+        self._check_open()
+        return self._watch.health()
+
+    @property
+    def metrics_address(self) -> str | None:
+        """Where the metrics are served, as "127.0.0.1:43210"; None without ``metrics=``, and once closed."""
+        return None if self._beside is None or self._closed else self._beside.address
 
     def disk_usage(self) -> dict[str, int]:
         """Return the bytes on disk of log, archive, checkpoints, entities, quarantine and the files of export
@@ -462,7 +635,8 @@ class TidalDb(Reads):
         self._upkeep.end_soon()
         try:
             _to_its_end(self._stop_jobs)
-            if not self._read_only and self._recorder.failure is None and self._log.ready:
+            _to_its_end(self._stop_shipping)
+            if not self._read_only and self._recorder.goes_on and self._log.ready:
                 self.checkpoint()
         except StoreClosed:
             pass  # by another thread, just now
@@ -479,6 +653,12 @@ class TidalDb(Reads):
                 stack.callback(self._disk.lock.release)
             stack.callback(self._engine.close)
             stack.callback(_to_its_end, self._log.close)
+            if self._beside is not None:
+                stack.callback(_to_its_end, self._beside.close)
+
+    def _stop_shipping(self) -> None:
+        if self._shipping is not None:
+            self._shipping.close()
 
     def _stop_jobs(self) -> None:
         with self._making_jobs:
@@ -505,6 +685,10 @@ class TidalDb(Reads):
             raise ReadOnly("the database was opened with read_only=True")
         self._recorder.check()
 
+    def _check_kept(self) -> None:
+        """Raise if the store's files must stay as they are."""
+        self._check_writable()
+
 
 def _to_its_end(close: Callable[[], None]) -> None:
     """Close what has threads, whatever Ctrl-C says: they must not write once the lock is free."""
@@ -517,10 +701,6 @@ def _to_its_end(close: Callable[[], None]) -> None:
             interruption = error
     if interruption is not None:
         raise interruption
-
-
-def _said(error: Exception | None) -> str | None:
-    return None if error is None else f"{type(error).__name__}: {error}"
 
 
 @atexit.register
@@ -537,6 +717,8 @@ def _forget_in_child() -> None:
         db._closed = True
         if db._jobs is not None:
             db._jobs.abandon()
+        if db._beside is not None:
+            db._beside.abandon()
         _open_databases.discard(db)
 
 

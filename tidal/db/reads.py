@@ -94,7 +94,8 @@ class Reads:
     def top(self, signal: str, k: int = 10, *, by: str = "score", at: Any = None) -> Top:
         """Return the k best entities by "score", "score.30d", "count.1h", "velocity.24h", ...; best first.
 
-        Counts and velocities of zero are left out. O(entities).
+        Counts and velocities of zero are left out. O(entities) the first time and after large batches; else
+        what has changed since the last call, and k.
         """
         t, now = self._time(at)
         kind = self._kind(signal)

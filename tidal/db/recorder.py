@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from tidal.db.settings import Settings
 from tidal.dedup import Admission, EventKeys, SeenEvents
 from tidal.entities import KeyNames
-from tidal.errors import StorePoisoned
+from tidal.errors import StaleEpoch, StorePoisoned
 from tidal.gate import Gate
 from tidal.ingest import batch_of
 from tidal.ingest.single import OneEvent, row_of
 from tidal.ledger import SignalLedger
 from tidal.limits import Guard
 from tidal.log import Log, MemoryLog
+from tidal.meters import SIGNAL
 from tidal.parts import NewNames, pieces
 from tidal.schema import EventBatch
 from tidal.sessions import SessionState
@@ -56,10 +57,11 @@ class Recorder:
         on_growth: Callable[[], None],
     ) -> None:
         self.failure: BaseException | None = None
+        self.fenced: StaleEpoch | None = None
         self.seen = seen
         self._ledger, self._sessions, self._log = ledger, sessions, log
         self._names, self._on_growth = names, on_growth
-        self._materializers = settings.materializers
+        self._settings, self._materializers = settings, settings.materializers
         self._guard = Guard(settings.limits, ledger, log, settings.monotonic)
         self._gate = Gate()
         # Append and apply as one, where materializers or sessions need the log's order or duplicates are
@@ -74,8 +76,19 @@ class Recorder:
         self._single = threading.Lock()
         self._drains = 0  # of the buffer, when its growth was looked at
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether more may be recorded."""
+        return self.failure is None and self.fenced is None
+
+    def fence(self, error: StaleEpoch) -> None:
+        """Record nothing more: another node leads."""
+        self.fenced = error
+
     def check(self) -> None:
-        """Raise StorePoisoned if nothing may be recorded any more."""
+        """Raise if nothing may be recorded any more: StorePoisoned, or StaleEpoch."""
+        if self.fenced is not None:
+            raise StaleEpoch(str(self.fenced))
         if self.failure is not None:
             raise StorePoisoned(
                 None,
@@ -98,9 +111,10 @@ class Recorder:
             return self.counter.take(1)[1]
         if self._buffer is not None and not new_keys:
             return self._put(self._buffer, event)
-        tally = Tally()
+        tally, began = Tally(), self._settings.monotonic()
         self.batch(batch_of(event), tally)
         self._log.commit(tally.wait_for)
+        self._settings.meters.took(SIGNAL, self._settings.monotonic() - began)
         return tally.last_seq
 
     def batch(self, batch: EventBatch, tally: Tally) -> None:
@@ -170,20 +184,43 @@ class Recorder:
         tally.wait_for = self._log.last_seq
         return len(admission)
 
+    def continue_with(self, extend: Callable[[], None], batches: Sequence[EventBatch]) -> None:
+        """Log batches of a log that this one is a copy of, all by ``extend``, and apply them; for followers.
+
+        There may be fewer than are logged: not those that the state has already.
+        """
+        with self._gate.passing(), self._in_order:
+            self.check()
+            new_keys = [key for batch in batches for key in batch.new_keys]
+            logged = False
+            try:
+                with self._names.adopting(new_keys):
+                    extend()
+                    logged = True
+                for batch in batches:
+                    self._apply(batch)
+            except BaseException as failure:
+                self._note_doubt(failure, logged)
+                raise
+        self._on_growth()
+
     def _log_and_apply(self, batch: EventBatch) -> tuple[int, int]:
         logged = False
         try:
             with self._names.adopting(batch.new_keys):
                 first, last = self._log.append(batch)
                 logged = True
-            self._ledger.apply(batch)
-            self._sessions.on_events(batch)
-            for materializer in self._materializers.values():
-                materializer.on_events(batch)
+            self._apply(batch)
         except BaseException as failure:
             self._note_doubt(failure, logged)
             raise
         return first, last
+
+    def _apply(self, batch: EventBatch) -> None:
+        self._ledger.apply(batch)
+        self._sessions.on_events(batch)
+        for materializer in self._materializers.values():
+            materializer.on_events(batch)
 
     def _put(self, buffer: BufferedLogWriter, event: OneEvent) -> int:
         """Queue and apply one event of known entities; the log has it after an interval."""

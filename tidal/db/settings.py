@@ -11,8 +11,10 @@ from tidal.archive.retention import Retention
 from tidal.dedup import Dedup
 from tidal.durable import FileSystem, Lock
 from tidal.format.segment import LogIdentity
+from tidal.health import HealthLimits
 from tidal.limits import Limits
 from tidal.materializer import Materializer
+from tidal.meters import Meters
 from tidal.records import record
 from tidal.recovery import RecoveryReport
 from tidal.sessions import SessionLimits
@@ -37,6 +39,8 @@ class Settings:
     archive: bool = True  # after each checkpoint that was due
     retention: Retention = field(default_factory=Retention)
     jobs: JobLimits | None = None
+    health: HealthLimits = field(default_factory=HealthLimits)
+    meters: Meters = field(default_factory=Meters)  # what it counts of itself
     monotonic: Callable[[], float] = time.monotonic
 
     @property
@@ -55,3 +59,10 @@ class OnDisk:
     lock: Lock | None  # None: read only
     report: RecoveryReport
     refresh: Callable[[Any], int] | None = None  # of a database that only reads: brings it up to date
+    log_end: tuple[int, bytes] = (0, bytes(32))  # the last sequence when it was opened, and the hash there
+    recovery_seconds: float = 0.0  # in which its files became its state
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Region and shard."""
+        return self.identity.region, self.identity.shard

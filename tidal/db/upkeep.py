@@ -6,6 +6,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any, Final
 
 from tidal.archive.marks import Marks
 from tidal.archive.upkeep import NOTHING_ARCHIVED, Archiver, ArchiveReport, Progress
@@ -15,9 +16,12 @@ from tidal.entities import KeyNames
 from tidal.errors import TidalError
 from tidal.ledger import SignalLedger
 from tidal.log import Log
+from tidal.meters import ARCHIVE, CHECKPOINT, COPY, failed
 from tidal.recovery import State, copy_state, needed_after, save_checkpoint
 from tidal.schema import Schema
 from tidal.sessions import SessionState
+
+_AT_ONCE_ENTITIES: Final = 1 << 16  # a state of so many is copied within a millisecond or two
 
 _logger = logging.getLogger(__name__)
 
@@ -54,7 +58,18 @@ class Upkeep:
         self._archiving = threading.Lock()
         self._needed_after = 0  # the log's later events, by the older of two checkpoints
         self._log_bytes = 0  # written when the last checkpoint was copied
+        self._saved_at = settings.monotonic()  # when the last checkpoint was written, or the database opened
         self._ending = False
+
+    @property
+    def unsaved_bytes(self) -> int:
+        """Bytes of the log that were written since the state was last copied for a checkpoint."""
+        return self._log.bytes_written - self._log_bytes
+
+    @property
+    def unsaved_seconds(self) -> float:
+        """The time since a checkpoint was last written; before the first one, since opening."""
+        return self._settings.monotonic() - self._saved_at
 
     # ------------------------------------------------------------------------------ on demand
 
@@ -72,9 +87,7 @@ class Upkeep:
             after = needed_after(self._disk.fs, self._disk.paths, self._disk.identity)
         with self._archiving:
             self._check()
-            report = self._archiver.run(after, self._log.forget, stop=lambda: self._ending, progress=progress)
-            self.archive_error = None
-            return report
+            return self._archive(self._archiver, after, progress)
 
     def end_soon(self) -> None:
         """Let archiving stop at the next segment."""
@@ -89,16 +102,21 @@ class Upkeep:
     # ------------------------------------------------------------------------------ when due
 
     def checkpoint_if_due(self, recorder: Recorder) -> None:
-        """Copy the state where enough was logged, and leave the writing to a thread."""
+        """Copy the state where enough was logged, and leave the writing to a thread.
+
+        A large state is copied by the thread, too: the room for it takes longer to make than the copy, and
+        nobody has to wait for that.
+        """
         limit = self._settings.checkpoint_bytes
-        if not limit or self._log.bytes_written - self._log_bytes < limit:
+        if not limit or self.unsaved_bytes < limit:
             return
         if not self._checkpointing.acquire(blocking=False):
             return  # one is being written
         writer = None
         try:
-            state = self._copy(recorder)
-            writer = threading.Thread(target=self._save_aside, args=(state,), name="tidal-checkpoint")
+            small = self._ledger.entity_count() <= _AT_ONCE_ENTITIES
+            state = self._copy(recorder) if small else None
+            writer = threading.Thread(target=self._write, args=(recorder, state), name="tidal-checkpoint")
             writer.start()
         except BaseException as error:
             if writer is None or writer.ident is None:  # else it releases the lock itself
@@ -106,8 +124,22 @@ class Upkeep:
             if not isinstance(error, Exception):
                 raise
             # The event is logged and applied: its caller must not take this for a refusal and send it again.
-            self.checkpoint_error = error
-            _logger.error("no checkpoint could be begun: %s", error)
+            self._not_begun(error)
+
+    def _write(self, recorder: Recorder, state: State | None) -> None:
+        """Save a copy, or what is to be copied; then archive. For a thread that was given the lock."""
+        if state is None:
+            try:
+                state = self._copy(recorder)
+            except Exception as error:  # a materializer's may be any
+                self._checkpointing.release()
+                self._not_begun(error)
+                return
+        self._save_aside(state)
+
+    def _not_begun(self, error: Exception) -> None:
+        self.checkpoint_error = error
+        self._tell("no checkpoint could be begun", CHECKPOINT, error)
 
     def _save_aside(self, state: State) -> None:
         try:
@@ -115,7 +147,7 @@ class Upkeep:
         except (TidalError, OSError) as error:
             # Nothing is lost: the log goes back to the older checkpoint, and the next one is tried when due.
             self.checkpoint_error = error
-            _logger.error("checkpoint at %d failed: %s", state.seq, error)
+            self._tell("a checkpoint failed", CHECKPOINT, error, seq=state.seq)
         finally:
             self._checkpointing.release()
         if self._settings.archive and self._archiver is not None:
@@ -126,31 +158,45 @@ class Upkeep:
             return  # archiving is going on
         try:
             if not self._ending:
-                archiver.run(self._needed_after, self._log.forget, stop=lambda: self._ending)
-                self.archive_error = None
+                self._archive(archiver, self._needed_after, lambda done, total: None)
         except (TidalError, OSError) as error:
             # Nothing is lost: what was not archived is in the log, and is tried after the next checkpoint.
             self.archive_error = error
-            _logger.error("archiving failed: %s", error)
+            self._tell("archiving failed", ARCHIVE, error)
         finally:
             self._archiving.release()
 
     # ------------------------------------------------------------------------------ steps
 
     def _copy(self, recorder: Recorder) -> State:
+        settings, ledger = self._settings, self._ledger.copy()
         with recorder.standing_still():
             self._check()
-            seq = self._log.flush()  # a checkpoint must never be ahead of the log
-            self._log_bytes = self._log.bytes_written
-            return copy_state(
-                seq, self._log.head_hash, self._ledger, self._sessions, self._settings.materializers
-            )
+            with settings.meters.timed(COPY, settings.monotonic):
+                seq = self._log.settle()
+                self._log_bytes = self._log.bytes_written
+                return copy_state(seq, self._log.head_hash, ledger, self._sessions, settings.materializers)
 
     def _save(self, state: State) -> int:
         if self._disk is not None and state.seq > self.checkpoint_seq:
-            self._names.flush()  # after this the log is no longer needed for them
-            disk = self._disk
-            self._needed_after = save_checkpoint(disk.fs, disk.paths, disk.identity, state)
-            self.checkpoint_seq = state.seq
+            disk, settings = self._disk, self._settings
+            with settings.meters.timed(CHECKPOINT, settings.monotonic, seq=state.seq):
+                self._log.flush()  # a checkpoint must never be ahead of the log
+                self._names.flush()  # after this the log is no longer needed for them
+                self._needed_after = save_checkpoint(disk.fs, disk.paths, disk.identity, state)
+            self.checkpoint_seq, self._saved_at = state.seq, settings.monotonic()
             self.checkpoint_error = None
         return state.seq
+
+    def _archive(self, archiver: Archiver, after: int, progress: Progress) -> ArchiveReport:
+        settings = self._settings
+        with settings.meters.timed(ARCHIVE, settings.monotonic) as about:
+            report = archiver.run(after, self._log.forget, stop=lambda: self._ending, progress=progress)
+            about |= {"files": len(report.archived), "events": report.events}
+        settings.meters.archived_events += report.events
+        self.archive_error = None
+        return report
+
+    def _tell(self, what: str, operation: str, error: Exception, **fields: Any) -> None:
+        about = failed(self._settings.meters.store, operation, error, **fields)
+        _logger.error("%s: %s", what, error, extra=about)

@@ -20,6 +20,9 @@ from tidal.export.behind import Behind
 MANIFEST_SUFFIX: Final = ".manifest.json"
 
 AT_ONCE_BYTES: Final = 1 << 20  # what is no longer than this is written without a thread
+DISK_BYTES: Final = (
+    8 << 20
+)  # so many go on to the disk while more are made: the sync at the end waits for few
 
 _numbers = itertools.count()
 
@@ -51,6 +54,7 @@ class Output:
         self._file = file
         self._hash = blake3()
         self._behind: Behind | None = None
+        self._in_memory_bytes = 0
         self.bytes = 0
 
     def write(self, data: bytes) -> None:
@@ -75,6 +79,10 @@ class Output:
     def _append(self, data: bytes) -> None:
         self._file.append([data])
         self._hash.update(data)
+        self._in_memory_bytes += len(data)
+        if self._in_memory_bytes >= DISK_BYTES:
+            self._in_memory_bytes = 0
+            self._file.drop_cache()  # which writes it first, and waits for nothing
 
     @property
     def hash(self) -> str:

@@ -71,6 +71,18 @@ class Frame(NamedTuple):
         return slice(self.offset + PAYLOAD_OFFSET, self.end)
 
 
+def claimed_size(head: bytes) -> int:
+    """Return how many bytes the frame has that seems to begin with these, before its hash is checked; or
+    FormatError.
+    """
+    if len(head) < PAYLOAD_OFFSET:
+        raise FormatError("the file ends in a batch's header")
+    magic, _, _, _, _, payload_bytes, _, _ = FRAME_HEADER.unpack_from(head)
+    if magic != FRAME_MAGIC or payload_bytes > PAYLOAD_BYTES_MAX:
+        raise FormatError("no batch begins here")
+    return PAYLOAD_OFFSET + int(payload_bytes)
+
+
 def encode_frame(
     encoded: EncodedPayload, *, first_seq: int, durable_seq: int, link: bytes, offset: int, identity: bytes
 ) -> tuple[bytes, bytes]:
@@ -90,7 +102,9 @@ def encode_frame(
 
 
 def claimed_end(data: memoryview, offset: int) -> int:
-    """Return where the frame that seems to begin here ends, before its hash is checked; or FormatError."""
+    """Return where in data the frame that seems to begin there ends, before its hash is checked; or
+    FormatError.
+    """
     if len(data) - offset < PAYLOAD_OFFSET:
         raise FormatError("the file ends in a batch's header")
     magic, _, _, _, _, payload_bytes, _, _ = FRAME_HEADER.unpack_from(data, offset)
@@ -102,24 +116,25 @@ def claimed_end(data: memoryview, offset: int) -> int:
     return int(payload_at + payload_bytes)
 
 
-def decode_frame(data: memoryview, offset: int, identity: bytes) -> Frame:
+def decode_frame(data: memoryview, offset: int, identity: bytes, start: int = 0) -> Frame:
     """Return the frame at this offset of a segment, its hash checked; FormatError if there is no good one.
 
-    FormatTooNew if the hash is good and the version or a flag is not known here: then the frame is
-    whole, and written by a newer tidal.
+    ``start`` is the place in the segment that data begins at. FormatTooNew if the hash is good and the
+    version or a flag is not known here: then the frame is whole, and written by a newer tidal.
     """
-    end = claimed_end(data, offset)
-    _, version, flags, first_seq, events, _, durable_seq, own = FRAME_HEADER.unpack_from(data, offset)
-    payload_at = offset + PAYLOAD_OFFSET
-    link = bytes(data[offset + LINK_OFFSET : payload_at])
+    begin = offset - start
+    end = claimed_end(data, begin)
+    _, version, flags, first_seq, events, _, durable_seq, own = FRAME_HEADER.unpack_from(data, begin)
+    payload_at = begin + PAYLOAD_OFFSET
+    link = bytes(data[begin + LINK_OFFSET : payload_at])
     digest = blake3.blake3(data[payload_at:end]).digest()
-    if own != _hash(identity, offset, link, bytes(data[offset : offset + _HASHED_BYTES]), digest):
+    if own != _hash(identity, offset, link, bytes(data[begin : begin + _HASHED_BYTES]), digest):
         raise FormatError("the batch's hash does not match its bytes")
     if version != FRAME_VERSION or flags:
         raise FormatTooNew(f"a batch of version {version} with flags {flags:#x}; upgrade tidal to read it")
     if not 1 <= events <= EVENTS_PER_BATCH_MAX or not durable_seq < first_seq <= SEQ_MAX - events:
         raise FormatError(f"a batch of {events} events from {first_seq}, durable to {durable_seq}")
-    return Frame(offset, end, first_seq, events, durable_seq, link, own)
+    return Frame(offset, start + end, first_seq, events, durable_seq, link, own)
 
 
 def _hash(identity: bytes, offset: int, link: bytes, hashed: bytes, digest: bytes) -> bytes:

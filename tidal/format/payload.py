@@ -85,6 +85,16 @@ def type_set(type_ids: tuple[int, ...] | list[int] | set[int]) -> TypeSet:
     return sum(1 << t for t in set(type_ids)).to_bytes(32, "little")
 
 
+def type_ids(types: TypeSet) -> list[int]:
+    """Return the type ids of a set, ascending.
+
+    >>> type_ids(type_set({9, 0}))
+    [0, 9]
+    """
+    bits = int.from_bytes(types, "little")
+    return [type_id for type_id in range(8 * len(types)) if bits >> type_id & 1]
+
+
 def union_types(left: TypeSet, right: TypeSet) -> TypeSet:
     """Return the types of either set."""
     return (int.from_bytes(left, "little") | int.from_bytes(right, "little")).to_bytes(32, "little")

@@ -58,7 +58,7 @@ _HEADER_DOMAIN = b"tidal log segment 1\0"
 _SEAL_DOMAIN = b"tidal log seal 1\0"
 _PLACE = re.compile(r"(?:r(\d{5})-s(\d{5})-)?(\d{20})", re.ASCII)
 _PREFIX, _SUFFIX = "wal-", ".seg"
-_U16_MAX = (1 << 16) - 1
+U16_MAX: Final = (1 << 16) - 1
 
 
 @record
@@ -75,8 +75,8 @@ class LogIdentity:
             raise ValueError(f"a store id has {STORE_ID_BYTES} bytes, not {len(self.store_id)}")
         if not 0 <= self.epoch < 1 << 64:
             raise ValueError(f"epoch {self.epoch} is not a u64")
-        if not (0 <= self.region <= _U16_MAX and 0 <= self.shard <= _U16_MAX):
-            raise ValueError(f"region {self.region} and shard {self.shard} must each be in 0 .. {_U16_MAX}")
+        if not (0 <= self.region <= U16_MAX and 0 <= self.shard <= U16_MAX):
+            raise ValueError(f"region {self.region} and shard {self.shard} must each be in 0 .. {U16_MAX}")
 
 
 def segment_name(identity: LogIdentity, base_seq: int) -> str:
@@ -107,7 +107,7 @@ def parse_place_name(name: str, prefix: str, suffix: str) -> tuple[int, int, int
         return None
     region, shard, base_seq = (int(part or 0) for part in match.groups())
     plain = match[1] is None
-    if plain != (region == shard == 0) or region > _U16_MAX or shard > _U16_MAX or not 0 < base_seq < 1 << 64:
+    if plain != (region == shard == 0) or region > U16_MAX or shard > U16_MAX or not 0 < base_seq < 1 << 64:
         return None
     return region, shard, base_seq
 

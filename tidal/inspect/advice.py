@@ -94,5 +94,12 @@ ADVICE: Final[dict[str, str]] = {
         "find out which of the two is right before anything is written to either; then make the other anew"
     ),
     "mark-behind": "see whether what sets this mark still runs; if it is gone: db.marks.remove(NAME)",
+    "broker-sync": "set sync_interval: always in its jetstream block, as docs/ops/nats.conf does",
+    "broker-old": "use nats-server 2.11 or newer",
+    "broker-replicas": (
+        "run three servers as a cluster, and give tidal replicas=3; change the streams that are there with: "
+        "nats stream edit NAME --replicas 3"
+    ),
+    "broker-streams": "add a jetstream block to its configuration, as in docs/ops/nats.conf",
     "memory-small": "move the store to a larger machine, or bound its entities with limits=",
 }

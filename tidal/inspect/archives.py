@@ -32,7 +32,8 @@ from tidal.format.archive_manifest import (
     decode_archive_manifest,
 )
 from tidal.format.document import bytes_of, decode_document
-from tidal.format.segment import STORE_ID_BYTES, LogIdentity
+from tidal.format.segment import STORE_ID_BYTES
+from tidal.history import archive_path
 from tidal.inspect.documents import read_document
 from tidal.inspect.findings import Notebook
 from tidal.inspect.log import Advance
@@ -173,10 +174,11 @@ def check_archive(
             check_marks(fs, path, owner, book)
         elif name != ARCHIVE_MANIFEST_NAME:
             book.note("not-ours", path, "not a file of the archive")
-    listed = set()
-    for file in manifest.files if manifest else ():
-        listed.add(file.base_seq)
-        _check_file_listed(fs, directory, file, found, book)
+    listed: set[int] = set()
+    if manifest is not None:
+        listed = {file.base_seq for file in manifest.files}
+        for file in manifest.files:
+            _check_file_listed(fs, directory, manifest, file, found, book)
     headers = tuple(found[base_seq][1] for base_seq in sorted(found))
     _check_links(headers, {header.base_seq: path for path, header in found.values()}, book)
     unlisted = tuple(pair for base_seq, pair in sorted(found.items()) if base_seq not in listed)
@@ -212,6 +214,7 @@ def _check_manifest(
 def _check_file_listed(
     fs: FileSystem,
     directory: Path,
+    manifest: ArchiveManifest,
     file: ArchivedFile,
     found: dict[int, tuple[Path, ArchiveHeader]],
     book: Notebook,
@@ -221,10 +224,10 @@ def _check_file_listed(
         if header_hash(header) != file.header_hash:
             book.damage("archive-misfit", path, "it is not the file that the archive's manifest lists")
         return
-    name = archive_name(LogIdentity(bytes(STORE_ID_BYTES), 0), file.base_seq)
-    if not fs.exists(directory / name):
+    path = archive_path(directory, manifest, file)
+    if not fs.exists(path):
         what = "the archive's manifest lists a file that is not there"
-        book.damage("archive-missing", directory / name, what, seqs=(file.base_seq, file.last_seq))
+        book.damage("archive-missing", path, what, seqs=(file.base_seq, file.last_seq))
 
 
 def _check_links(headers: tuple[ArchiveHeader, ...], paths: dict[int, Path], book: Notebook) -> None:

@@ -50,6 +50,10 @@ MEANS: Final = {
     "mark-ahead": "it has events that this store has not: an older copy of the store was put back",
     "mark-behind": "the log keeps everything after it, so the disk fills up if it never moves",
     "memory-small": "the state may not fit into the memory of this machine",
+    "broker-sync": "a power cut takes what the broker acknowledged and had not synced",
+    "broker-old": "it cannot sync what it acknowledges, or may store a message twice when its leader changes",
+    "broker-replicas": "what waits there is lost with its server, or cannot be had until it is back",
+    "broker-streams": "it stores nothing, so tidal cannot use it",
 }
 
 _Check = Callable[[Survey, int], Iterator[Finding]]

@@ -10,14 +10,15 @@ from tidal.durable import FileSystem, read_file
 from tidal.errors import CorruptionError, FormatError, FormatTooNew, SchemaError, StorageError
 from tidal.inspect.findings import Notebook, Severity
 from tidal.schema import Schema, schema_from_json, schema_to_json
-from tidal.store import decode_identity, encode_identity
+from tidal.store import decode_place, encode_place
 
 _T = TypeVar("_T")
 
 
 def check_identity(fs: FileSystem, path: Path, book: Notebook) -> bytes | None:
     """Return the store's id, or None and a note of why it is not known."""
-    return _check(fs, path, decode_identity, encode_identity, book, "identity-damaged")
+    log = _check(fs, path, decode_place, encode_place, book, "identity-damaged")
+    return None if log is None else log.store_id
 
 
 def check_schema(fs: FileSystem, path: Path, book: Notebook) -> Schema | None:

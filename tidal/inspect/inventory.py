@@ -12,12 +12,12 @@ from pathlib import Path
 
 from tidal.durable import FileSystem
 from tidal.errors import CorruptionError, FormatError, FormatTooNew, StorageError
-from tidal.format.archive import archive_name, parse_archive_name
+from tidal.format.archive import parse_archive_name
 from tidal.format.archive_manifest import ARCHIVE_MANIFEST_NAME, ArchiveManifest, decode_archive_manifest
 from tidal.format.frame import Frame
 from tidal.format.manifest import MANIFEST_NAME, Manifest
 from tidal.format.payload import decode_summary
-from tidal.format.segment import STORE_ID_BYTES, LogIdentity
+from tidal.history import archive_path
 from tidal.inspect.documents import read_document
 from tidal.inspect.events import Time
 from tidal.inspect.findings import Notebook
@@ -25,7 +25,7 @@ from tidal.inspect.log import check_manifest, guess_logs
 from tidal.inspect.segments import Around, Contents, check_contents, read_contents
 from tidal.inspect.sizes import bytes_in, size_of
 from tidal.records import record
-from tidal.wal.segments import check_ends, list_segments
+from tidal.wal.segments import check_ends, list_segments, place_of
 
 _UNREADABLE = (FormatError, FormatTooNew, CorruptionError, StorageError)
 
@@ -69,7 +69,7 @@ def take_log(
     fs: FileSystem, directory: Path, store_id: bytes | None, after_seq: int, book: Notebook
 ) -> LogInventory:
     """Return what the log holds; ``after_seq``: what the newest checkpoint includes."""
-    found = list_segments(fs, directory)
+    found = list_segments(fs, directory, *place_of(fs, directory))
     known = bool(found) or store_id is not None  # else there is no log to miss a manifest of
     manifest = check_manifest(fs, directory / MANIFEST_NAME, store_id, book) if known else None
     there = dict(found)
@@ -185,7 +185,7 @@ def take_archive(fs: FileSystem, directory: Path, store_id: bytes | None, book: 
 
 def _check_files(fs: FileSystem, directory: Path, manifest: ArchiveManifest, book: Notebook) -> None:
     for file in manifest.files:
-        path = directory / archive_name(LogIdentity(bytes(STORE_ID_BYTES), 0), file.base_seq)
+        path = archive_path(directory, manifest, file)
         seqs = (file.base_seq, file.last_seq)
         if not fs.exists(path):
             book.damage(

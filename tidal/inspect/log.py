@@ -16,6 +16,7 @@ from tidal.inspect.documents import read_document
 from tidal.inspect.findings import Notebook, Severity
 from tidal.inspect.segments import Around, Contents, check_contents, read_contents
 from tidal.records import record
+from tidal.wal.segments import place_of
 
 _EPOCHS_TRIED = 10_000  # newest first, where a segment's header is lost
 
@@ -65,9 +66,10 @@ def check_log(fs: FileSystem, directory: Path, known: Known, book: Notebook, adv
     # Before the segments: the log may have more than the manifest says, and never less.
     manifest = check_manifest(fs, directory / MANIFEST_NAME, known.store_id, book)
     segments: list[tuple[int, Path]] = []
+    place = place_of(fs, directory)
     for name in fs.list_dir(directory):
         parsed, path = parse_segment_name(name), directory / name
-        if parsed is not None and parsed[:2] == (0, 0):
+        if parsed is not None and parsed[:2] == place:
             segments.append((parsed[2], path))
         elif name.endswith(TEMPORARY_SUFFIX):
             book.note("leftover", path, "an unfinished file that a crash left, or a writer at work")
@@ -170,7 +172,7 @@ def guess_logs(store_id: bytes | None, manifest: Manifest | None) -> Iterable[Lo
     newest = manifest.epoch if manifest else _EPOCHS_TRIED
     if owner is not None:
         for epoch in range(newest, max(-1, newest - _EPOCHS_TRIED), -1):
-            yield LogIdentity(owner, epoch)
+            yield LogIdentity(owner, epoch, *((manifest.region, manifest.shard) if manifest else ()))
 
 
 def _check_start(links: list[_Link], manifest: Manifest | None, known: Known, book: Notebook) -> list[_Link]:

@@ -83,6 +83,11 @@ def find_remains(fs: FileSystem, paths: StorePaths, progress: Callable[[float], 
     return remains
 
 
+def _log_of(run: Run, store_id: bytes) -> LogIdentity:
+    region, shard, _ = parse_segment_name(run.path.name) or (0, 0, 0)
+    return LogIdentity(store_id, run.epoch, region, shard)
+
+
 def read_run(fs: FileSystem, run: Run, store_id: bytes) -> Iterator[tuple[int, EventBatch]]:
     """Yield (first seq, batch) of a run, in order; each batch was checked again."""
     if _is_archive(run.path.name):
@@ -94,7 +99,7 @@ def read_run(fs: FileSystem, run: Run, store_id: bytes) -> Iterator[tuple[int, E
         finally:
             file.close()
         return
-    found = read_contents(fs, run.path, [LogIdentity(store_id, run.epoch)])
+    found = read_contents(fs, run.path, [_log_of(run, store_id)])
     for frame in found.frames:
         if run.first_seq <= frame.first_seq <= run.last_seq:
             yield frame.first_seq, decode_payload(found.data[frame.payload], frame.events)

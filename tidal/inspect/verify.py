@@ -214,7 +214,8 @@ def _note_others(fs: FileSystem, paths: StorePaths, book: Notebook) -> None:
         if fs.list_dir(folder):
             book.note("unexamined", folder, "what is in this folder is not checked")
     ours = {path.name for path in (*paths.folders, paths.quarantine, paths.lock)}
-    ours |= {path.name for path in (paths.entities, paths.identity, paths.schema, paths.origin)}
+    files = (paths.entities, paths.identity, paths.schema, paths.origin, paths.following)
+    ours |= {path.name for path in files}
     ours |= {paths.entities.name + suffix for suffix in ("-wal", "-shm", "-journal")}
     for name in fs.list_dir(paths.base):
         path = paths.base / name

@@ -12,6 +12,7 @@ from tidal.jobs.folder import JobFolder
 from tidal.jobs.job import Job, JobStatus
 from tidal.jobs.limits import JobLimits
 from tidal.jobs.request import JobRequest
+from tidal.meters import said
 
 _logger = logging.getLogger(__name__)
 
@@ -56,7 +57,8 @@ class Book:
             self._folder.save(job)
         except StorageError as error:
             # The store remembers it as it was: after a restart it is run again.
-            _logger.error("that job %s is %s could not be written down: %s", job.id, job.status, error)
+            about = said("job_unsaved", job=job.id, status=job.status.value)
+            _logger.error("job %s is %s, and could not be saved: %s", job.id, job.status, error, extra=about)
 
     def begin(self, job: Job) -> Job:
         """Note that a job is run now."""

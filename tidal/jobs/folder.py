@@ -19,6 +19,7 @@ from tidal.errors import CorruptStore, FormatError, FormatTooNew, StorageError
 from tidal.export import Table, Written
 from tidal.jobs.job import Job, JobStatus, decode_job, encode_job
 from tidal.jobs.request import JobRequest
+from tidal.meters import said
 from tidal.store import JOBS_FOLDER, StorePaths
 
 DOCUMENT_SUFFIX: Final = ".job"
@@ -44,8 +45,9 @@ class JobFolder:
             try:
                 jobs.append(self._load(job_id))
             except FormatError as error:
+                about = said("job_document", job=job_id)
                 _logger.warning(
-                    "%s is left out, it is no good document of a job: %s", self._of(job_id), error
+                    "%s is left out, its document is not good: %s", self._of(job_id), error, extra=about
                 )
             except StorageError as error:
                 if error.errno != errno.ENOENT:  # else the writer removed it between the two looks
@@ -63,7 +65,8 @@ class JobFolder:
             try:
                 self._load(job_id)
             except FormatError as error:
-                _logger.warning("%s is no good document of a job: %s", self._of(job_id), error)
+                about = said("job_document", job=job_id)
+                _logger.warning("%s is not good, and set aside: %s", self._of(job_id), error, extra=about)
                 self._set_aside(job_id)
         jobs = []
         for job in self.read():

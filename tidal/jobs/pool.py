@@ -7,6 +7,8 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
+from tidal.meters import said
+
 _logger = logging.getLogger(__name__)
 
 
@@ -50,7 +52,8 @@ class Pool:
             thread.start()
         except RuntimeError as error:  # the item waits for another thread, or for the next item
             self._threads.discard(thread)
-            _logger.warning("no thread could be started for a job: %s", error)
+            about = said("no_thread", error_type=type(error).__name__)
+            _logger.warning("no thread could be started for a job: %s", error, extra=about)
 
     def _loop(self) -> None:
         while (item := self._next()) is not None:

@@ -18,6 +18,7 @@ from tidal.jobs.limits import JobLimits
 from tidal.jobs.pool import Pool
 from tidal.jobs.run import Halt, Run
 from tidal.jobs.source import Context
+from tidal.meters import said
 
 RUNS_MAX: Final = 3  # begun, and ended by the end of the process: it may be the job that ends it
 
@@ -124,7 +125,8 @@ class Runner:
             case Halt.CANCELLED:
                 self._finish(run, JobStatus.CANCELLED, reason=f"cancelled after {run.rows:,} rows")
             case _:
-                _logger.warning("job %s failed: %s", run.job.id, error)
+                about = said("job_failed", job=run.job.id, error_type=type(error).__name__)
+                _logger.warning("job %s failed: see its reason", run.job.id, extra=about)
                 self._finish(run, JobStatus.FAILED, reason=reason_of(error))
 
     def _finish(self, run: Run, status: JobStatus, **changes: Any) -> None:

@@ -11,7 +11,9 @@ import numpy as np
 from blake3 import blake3
 from numpy.typing import NDArray
 
+from tidal._ext.saved import widened
 from tidal.errors import InvalidOption, SchemaError
+from tidal.ledger.copying import LedgerCopy, named
 from tidal.ledger.saved import ARRAYS, SavedShard
 from tidal.ledger.table import Ranking, Table, checked_k, rank_best
 from tidal.schema.durations import Duration
@@ -74,6 +76,19 @@ class SignalLedger:
             rows = np.flatnonzero(batch.type_id == type_id)
             table.ingest(batch.entity_id[rows], batch.weight[rows], batch.timestamp[rows])
 
+    def expect(self, newest: Mapping[int, int]) -> None:
+        """Promise, before a history is applied, an event of each of these type ids at the time named (ns) or
+        later; ids that the schema does not have are passed over.
+
+        Clocks move there at once. So no window turns as the history goes through its minutes and hours: an
+        event finds the column that will still be there at the end, or that there is none. The state after
+        the history is the same, byte for byte. Between the promise and its event, reads answer as of the
+        promise. tidal.history.newest_times() has the times that files tell without being decoded.
+        """
+        for type_id, t in newest.items():
+            if type_id in self._by_id:
+                self._by_id[type_id].expect(t)
+
     def _table_of(self, type_id: int) -> Table:
         if (table := self._by_id.get(type_id)) is None:
             raise SchemaError(f"events of a signal type with id {type_id}, which the schema does not have")
@@ -131,7 +146,8 @@ class SignalLedger:
 
     def top(self, signal: str, k: int, *, by: str = "score", at: int, now: bool = False) -> Ranking:
         """Return the k best entities by a measure; counts and velocities of zero are left out.
-        O(entities).
+
+        O(entities) the first time, then of what has changed.
         """
         table = self.table(signal)
         return table.top(k, parse_measure(table.signal, by), at, now)
@@ -147,7 +163,7 @@ class SignalLedger:
         }
         for name in measures_of(table.signal):
             measure = parse_measure(table.signal, name)
-            columns[name] = table.values(columns["entity_id"], measure, at, now)
+            columns[name] = table.values_of_first([len(part) for part in rows], measure, at, now)
         return columns
 
     def rank(
@@ -198,22 +214,18 @@ class SignalLedger:
 
     def save(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """Return the state: a JSON value, and named arrays. Equal logs give equal values and bytes."""
-        meta: dict[str, Any] = {"clocks": {}, "shards": {}}
-        arrays: dict[str, NDArray[Any]] = {}
-        for name, table in self._tables.items():
-            saved = table.save()
-            if saved:
-                meta["clocks"][name] = table.clock
-                meta["shards"][name] = len(saved)
-            for number, shard in enumerate(saved):
-                arrays |= {f"{name}/{number}/{array}": shard[array] for array in ARRAYS}
-        return meta, arrays
+        clocks = {name: table.clock for name, table in self._tables.items() if table.clock is not None}
+        return named(clocks, {name: self._tables[name].save() for name in clocks})
+
+    def copy(self) -> LedgerCopy:
+        """Return a copy to be taken, for which the ledger stands still only during its take()."""
+        return LedgerCopy(self._tables)
 
     def load(self, meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
         """Add a saved state; into an empty ledger with as many shards this restores it byte for byte."""
         for name, clock in meta["clocks"].items():
             shards: list[SavedShard] = [
-                {array: arrays[f"{name}/{number}/{array}"] for array in ARRAYS}
+                widened({array: arrays[f"{name}/{number}/{array}"] for array in ARRAYS})
                 for number in range(meta["shards"][name])
             ]
             self.table(name).merge(shards, clock)

@@ -54,6 +54,10 @@ class Table:
         """Apply one checked event."""
         self.shard_set.add(entity_id, weight, t)
 
+    def expect(self, t: int) -> None:
+        """Move the clock to t, if that is later."""
+        self.shard_set.expect(t)
+
     # ------------------------------------------------------------------------------ reading
 
     def score(self, entity_id: int, position: int, at: int) -> float:
@@ -93,6 +97,17 @@ class Table:
     def records(self) -> list[NDArray[np.void]]:
         """Return the hot records of each shard as structured arrays: live, read-only, without a copy."""
         return [shard.records() for shard in self.shards]
+
+    def values_of_first(self, rows: list[int], measure: Measure, at: int, now: bool) -> NDArray[Any]:
+        """Return a measure of so many records of each shard, in the order of records(); looks no id up."""
+        parts: list[NDArray[Any]]
+        if measure.what == SCORE:
+            parts = [s.scores(n, measure.position, at) for s, n in zip(self.shards, rows, strict=True)]
+            return np.concatenate(parts)
+        position, t = WINDOW_POSITIONS[measure.window], self._not_before_clock(at)
+        parts = [s.counts(n, position, t, now) for s, n in zip(self.shards, rows, strict=True)]
+        counts = np.concatenate(parts)
+        return counts if measure.what == COUNT else counts / WINDOW_SECONDS[measure.window]
 
     def __len__(self) -> int:
         return sum(map(len, self.shards))

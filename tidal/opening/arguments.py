@@ -18,6 +18,8 @@ from tidal.dedup import KEY_BYTES, Dedup, SeenEvents, parse_dedup
 from tidal.durable import FileSystem, OsFileSystem
 from tidal.entities import KeyNames
 from tidal.errors import CorruptionError, InvalidOption, MissingSegment, ReadOnly, SchemaError
+from tidal.format.segment import U16_MAX
+from tidal.health import HealthLimits
 from tidal.ledger import SHARDS_DEFAULT, SHARDS_MAX, SignalLedger
 from tidal.limits import Limits
 from tidal.log import MemoryLog
@@ -32,6 +34,7 @@ from tidal.wal import SyncPolicy, parse_sync
 
 if TYPE_CHECKING:
     from tidal.jobs import JobLimits
+    from tidal.metrics import Metrics
 
 Clock = Literal["system", "event"] | Callable[[], int]
 
@@ -54,8 +57,12 @@ def open(
     archive: bool = True,
     retain: Retain = FOREVER,
     jobs: JobLimits | None = None,
+    health: HealthLimits | None = None,
+    metrics: str | Metrics | None = None,
     read_only: bool = False,
     recovery: Recovery = "strict",
+    region: int | None = None,
+    shard: int | None = None,
     file_system: FileSystem | None = None,
 ) -> TidalDb:
     """Return a database: durable in the folder ``path``, or in memory without one.
@@ -76,10 +83,16 @@ def open(
     - ``archive``: after each checkpoint that was due, move what the log needs no longer to the archive.
     - ``retain``: how much of the archive is kept: ``"forever"``, an age (``"90d"``) or a size (``"10GiB"``).
     - ``jobs``: what the export jobs of ``db.jobs`` may take; a tidal.JobLimits.
+    - ``health``: from when on ``db.health()`` says that the database is unwell; a tidal.HealthLimits.
+    - ``metrics``: where a thread serves ``/metrics`` for Prometheus and ``/healthz`` until the database is
+      closed: ``"127.0.0.1:9464"``, with port 0 any that is free (``db.metrics_address``). Needs the extra
+      ``metrics``. Beyond this machine only with tidal.Metrics(..., remote=True).
     - ``read_only``: see what the log holds now; no byte is changed, no lock taken, writes raise ReadOnly, and
       ``refresh()`` takes in what another process has written since.
     - ``recovery``: ``"strict"`` cuts off what a crash left unfinished at the log's end (``db.recovery`` says
       what, ``quarantine/`` keeps it); ``"absolute"`` refuses that too, as CorruptLog.
+    - ``region``, ``shard``: which of several stores a new one is, by numbers from 0 to 65,535 that its log
+      carries; 0 and 0 by default. An existing store knows, and is refused if it is another.
     - ``file_system``: what all files are reached through; the machine's own by default.
 
     On a full disk a store is opened too, and can be read: ``db.recovery.notes`` says so, and each write tries
@@ -99,8 +112,50 @@ def open(
     """
     check_schema(schema)
     read_only = _checked_flag("read_only", read_only)
-    options = StoreOptions(schema, _checked_sync(sync), shards, read_only, _checked_recovery(recovery))
-    settings = Settings(
+    options = StoreOptions(
+        schema,
+        _checked_sync(sync),
+        shards,
+        read_only,
+        _checked_recovery(recovery),
+        check_number("region", region),
+        check_number("shard", shard),
+    )
+    settings = checked_settings(
+        clock=clock,
+        max_future_skew=max_future_skew,
+        materializers=materializers,
+        checkpoint_bytes=checkpoint_bytes,
+        dedup=dedup,
+        limits=limits,
+        sessions=sessions,
+        archive=archive,
+        retain=retain,
+        jobs=jobs,
+        health=health,
+    )
+    check_shards(shards)
+    if metrics is None:
+        return _open(path, options, settings, file_system)
+    return _open_served(metrics, lambda: _open(path, options, settings, file_system))
+
+
+def checked_settings(
+    *,
+    clock: Clock = "system",
+    max_future_skew: Duration | None = "10m",
+    materializers: Mapping[str, Materializer] | None = None,
+    checkpoint_bytes: int | None = CHECKPOINT_BYTES_DEFAULT,
+    dedup: str | Dedup | None = None,
+    limits: Limits | None = None,
+    sessions: SessionLimits | None = None,
+    archive: bool = True,
+    retain: Retain = FOREVER,
+    jobs: JobLimits | None = None,
+    health: HealthLimits | None = None,
+) -> Settings:
+    """Return what open() was told and a database keeps; errors as open()."""
+    return Settings(
         wall_clock=_wall_clock(clock),
         event_clock=clock == "event",
         max_future_skew_ns=None if max_future_skew is None else parse_duration(max_future_skew),
@@ -112,9 +167,30 @@ def open(
         archive=_checked_flag("archive", archive),
         retention=parse_retain(retain),
         jobs=_checked_jobs(jobs),
+        health=_checked_health(health),
     )
+
+
+def check_number(name: str, number: object) -> int | None:
+    """Return the number of a region or shard, or None; InvalidOption for what is none."""
+    if number is not None and (type(number) is not int or not 0 <= number <= U16_MAX):
+        raise InvalidOption(f"{name}={number!r}: choose an integer from 0 to {U16_MAX}")
+    return number
+
+
+def check_shards(shards: object) -> None:
+    """Raise InvalidOption for what is no number of shards."""
     if type(shards) is not int or not 1 <= shards <= SHARDS_MAX:
         raise InvalidOption(f"shards={shards!r}: choose an integer from 1 to {SHARDS_MAX}")
+
+
+def _open(
+    path: str | os.PathLike[str] | None,
+    options: StoreOptions,
+    settings: Settings,
+    file_system: FileSystem | None,
+) -> TidalDb:
+    schema, shards, read_only = options.schema, options.shards, options.read_only
     if path is None:
         if schema is None:
             raise SchemaError("a database in memory needs schema=; build one with tidal.SchemaBuilder()")
@@ -126,8 +202,24 @@ def open(
         held = SessionState(settings.sessions.closed, settings.sessions.retention_ns)
         return TidalDb(schema, ledger, held, MemoryLog(), engine, KeyNames(engine), settings, seen=seen)
     paths = StorePaths(checked_folder("path", path, "; None for memory"))
+    settings.meters.store = paths.base.name
     with advice_on_damage(paths.base):
         return open_store(paths, options, settings, Wiring(file_system or OsFileSystem(any_owner=read_only)))
+
+
+def _open_served(metrics: str | Metrics, open_it: Callable[[], TidalDb]) -> TidalDb:
+    """Return a database that its metrics port answers for. Who asks while it is opened, waits."""
+    from tidal.metrics import checked_metrics, listen
+
+    with contextlib.ExitStack() as undo:
+        port = listen(checked_metrics(metrics))
+        undo.callback(port.close)
+        db = open_it()
+        undo.callback(db.close)
+        port.serve(db)
+        db._run_beside(port)
+        undo.pop_all()
+        return db
 
 
 @contextlib.contextmanager
@@ -212,6 +304,14 @@ def _checked_sessions(sessions: object) -> SessionLimits:
     if not isinstance(sessions, SessionLimits):
         raise InvalidOption(f"sessions={sessions!r}: build them with tidal.SessionLimits(...)")
     return sessions
+
+
+def _checked_health(health: object) -> HealthLimits:
+    if health is None:
+        return HealthLimits()
+    if not isinstance(health, HealthLimits):
+        raise InvalidOption(f"health={health!r}: build them with tidal.HealthLimits(...)")
+    return health
 
 
 def _checked_jobs(jobs: object) -> JobLimits | None:

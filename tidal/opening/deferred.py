@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from tidal.errors import StorageError
 from tidal.opening.preparing import Preparation
 from tidal.recovery import Recovered
 from tidal.schema.events import EventBatch
@@ -45,6 +46,10 @@ class DeferredLog:
     def unsynced_bytes(self) -> int:
         return done.log.unsynced_bytes if (done := self._preparation.done) else 0
 
+    @property
+    def error(self) -> StorageError | None:
+        return done.log.error if (done := self._preparation.done) else None
+
     def close(self) -> None:
         """Close it, if anything was to be written."""
         if (done := self._preparation.done) is not None:
@@ -55,6 +60,9 @@ class DeferredLog:
 
     def commit(self, seq: int) -> None:
         self._preparation.run().log.commit(seq)
+
+    def settle(self) -> int:
+        return self._preparation.run().log.settle()
 
     def flush(self) -> int:
         return self._preparation.run().log.flush()

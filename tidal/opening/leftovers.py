@@ -19,7 +19,7 @@ from tidal.store import StorePaths
 def temporaries(fs: FileSystem, paths: StorePaths) -> Iterator[Path]:
     """Yield the files that a replacement of one of the store's own files left unfinished."""
     documents = (paths.wal / MANIFEST_NAME, paths.archive / ARCHIVE_MANIFEST_NAME, paths.archive / MARKS_NAME)
-    for path in (paths.identity, paths.schema, paths.entities, *documents):
+    for path in (paths.identity, paths.schema, paths.following, paths.entities, *documents):
         temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
         if fs.exists(temporary):
             yield temporary

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tidal.db import Settings
 from tidal.dedup import SeenEvents
 from tidal.durable import FileSystem
@@ -33,7 +35,7 @@ class Loaded:
     @property
     def identity(self) -> LogIdentity:
         """Whose log it is, in the epoch of the next writer."""
-        return LogIdentity(self.store.store_id, self.found.next_epoch)
+        return replace(self.store.log, epoch=self.found.next_epoch)
 
 
 def load(fs: FileSystem, paths: StorePaths, options: StoreOptions, settings: Settings) -> Loaded:
@@ -47,7 +49,7 @@ def load(fs: FileSystem, paths: StorePaths, options: StoreOptions, settings: Set
     found = recover(
         fs,
         paths,
-        LogIdentity(store.store_id, 0),
+        store.log,
         ledger,
         sessions,
         settings.materializers,

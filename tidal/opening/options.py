@@ -49,6 +49,8 @@ class StoreOptions:
     shards: int = SHARDS_DEFAULT
     read_only: bool = False
     recovery: Recovery = "strict"
+    region: int | None = None  # of a new store, or what an old one must be of; None: 0, or any
+    shard: int | None = None
 
 
 @record

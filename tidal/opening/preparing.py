@@ -11,20 +11,21 @@ from tidal.checkpoint.reader import DamagedFile
 from tidal.durable import FileSystem, set_aside
 from tidal.errors import CorruptLog, StorageError
 from tidal.format.manifest import Manifest
+from tidal.log import Log
 from tidal.opening.leftovers import remove_all, temporaries
 from tidal.records import record
 from tidal.recovery import Recovered, RecoveryReport, archived
 from tidal.schema import Schema
 from tidal.storage import StorageEngine
 from tidal.store import StorePaths, save_schema
-from tidal.wal import LogScan, LogWriter, repair_tail, scan_log, write_manifest
+from tidal.wal import LogScan, repair_tail, scan_log, write_manifest
 
 
 @record
 class Writable:
     """What a store is written through."""
 
-    log: LogWriter
+    log: Log
     engine: StorageEngine
 
 
@@ -34,7 +35,8 @@ class Preparation:
     In this order, so that a crash at any point leaves a store that opens as this one did: names are made
     durable, the schema is saved if it has grown, damaged checkpoints go to quarantine, the end of the log is
     repaired, and the manifest says, durably, that the log is open in a new epoch. Only then is something
-    appended, or removed.
+    appended, or removed. ``follow``: the epoch stays, and the last segment gets no seal, since the log goes
+    on as another one does.
     """
 
     def __init__(
@@ -45,11 +47,13 @@ class Preparation:
         *,
         grown: Schema | None,
         open_engine: Callable[[], StorageEngine],
-        open_log: Callable[[Manifest], LogWriter],
+        open_log: Callable[[Manifest], Log],
+        follow: bool = False,
     ) -> None:
         self.report: RecoveryReport = found.report
         self._fs, self._paths, self._found, self._grown = fs, paths, found, grown
         self._open_engine, self._open_log = open_engine, open_log
+        self._follow = follow
         self.on_done: Callable[[RecoveryReport], None] = lambda report: None
         self._kept: list[Path] = []
         self._lock = threading.Lock()
@@ -74,7 +78,8 @@ class Preparation:
             if self._grown is not None:
                 save_schema(self._fs, self._paths, self._grown)
             self._quarantine_checkpoints()
-            scan = repair_tail(self._fs, self._look(), self._paths.quarantine)
+            seal = not self._follow
+            scan = repair_tail(self._fs, self._look(), self._paths.quarantine, seal=seal)
             self._kept += scan.quarantined
             manifest = self._manifest(scan)
             write_manifest(self._fs, self._paths.wal, manifest)
@@ -118,9 +123,11 @@ class Preparation:
     def _manifest(self, scan: LogScan) -> Manifest:
         found = self._found
         known = found.manifest.last_seq
-        added = (segment.listing for segment in scan.segments if segment.base_seq > known)
+        ended = (it for it in scan.segments if it.sealed or not self._follow)
+        added = (it.listing for it in ended if it.base_seq > known)
+        epoch = found.epoch if self._follow else found.next_epoch
         return replace(
-            found.manifest, epoch=found.next_epoch, clean=False, segments=(*found.manifest.segments, *added)
+            found.manifest, epoch=epoch, clean=False, segments=(*found.manifest.segments, *added)
         )
 
     def _finish_report(self) -> None:

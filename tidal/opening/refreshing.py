@@ -59,7 +59,7 @@ class Refresh:
     def _look(self) -> Signature:
         """What of the files changes when the log or the schema does."""
         fs, paths = self._fs, self._paths
-        segments = list_segments(fs, paths.wal)
+        segments = list_segments(fs, paths.wal, self._identity.region, self._identity.shard)
         last = segments[-1][1] if segments else None
         manifest = read_file(fs, paths.wal / MANIFEST_NAME)
         return manifest, read_file(fs, paths.schema), last, fs.size(last) if last else 0

@@ -1,4 +1,4 @@
-"""A store made out of another one: it has its name only once it is whole."""
+"""A store made out of other data: it has its name only once it is whole."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-from tidal.durable import FileSystem, replace_file
+from tidal.durable import FileSystem, read_file, replace_file
 from tidal.errors import InvalidOption
 from tidal.opening.arguments import open as open_store
 from tidal.schema import EventBatch, Schema
@@ -23,23 +23,62 @@ _ROWS_TOGETHER: Final = 10_000  # records of entities in one transaction
 Row = tuple[str, bytes, bytes]  # keyspace, key, value
 
 
-class RemadeStore:
-    """A store in the making, in a folder with ``.unfinished`` after its name. Use it in a ``with`` block.
+class Unnamed:
+    """A folder in the making, with ``.unfinished`` after its name. Use it in a ``with`` block.
 
-    ``finish`` gives it its name. Whatever happens before that leaves no folder of that name, and what was
+    ``name`` gives it its name. Whatever happens before that leaves no folder of that name, and what was
     made so far to be removed by hand: nothing tells it from something that is still wanted.
     """
 
-    def __init__(self, fs: FileSystem, source: Path, target: Path, schema: Schema) -> None:
+    def __init__(self, fs: FileSystem, target: Path, *, resume: bool = False) -> None:
         target = target.resolve()
-        if target.is_relative_to(source.resolve()):
-            raise InvalidOption(f"{target} lies in {source}, which is not written to; choose another place")
         self.target, self.making = target, target.with_name(target.name + UNFINISHED)
         if fs.exists(target):
             raise InvalidOption(f"{target} exists; name a folder that does not")
-        if fs.exists(self.making):
+        if fs.exists(self.making) and not resume:
             raise InvalidOption(f"{self.making} was left by a run that was interrupted; remove it first")
         self._fs = fs
+
+    def name(self) -> None:
+        """Give the folder its name, durably."""
+        self._fs.rename(self.making, self.target)
+        self._fs.sync_dir(self.target.parent)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            error.add_note(f"{self.making} holds what was made so far; remove it")
+
+
+class RemadeStore(Unnamed):
+    """A store in the making, from another one; ``finish`` gives it its name.
+
+    ``start`` says what is made of what, for who goes on after an interruption; ``resume`` goes on with what
+    was left, if it was started so. InvalidOption if not. ``written`` is how many events it has already.
+    """
+
+    def __init__(
+        self,
+        fs: FileSystem,
+        source: Path,
+        target: Path,
+        schema: Schema,
+        *,
+        start: Mapping[str, Any] | None = None,
+        resume: bool = False,
+    ) -> None:
+        if target.resolve().is_relative_to(source.resolve()):
+            raise InvalidOption(
+                f"{target.resolve()} lies in {source}, which is not written to; choose another place"
+            )
+        super().__init__(fs, target, resume=resume)
+        started = StorePaths(self.making).started
+        if resume and fs.exists(self.making):
+            self._check_start(started, start)
         # Synced once, at the end: before that there is nothing that somebody relies on.
         self._db = open_store(
             self.making,
@@ -50,6 +89,15 @@ class RemadeStore:
             checkpoint_bytes=None,
             file_system=fs,
         )
+        self.written = self._db.last_seq
+        if start is not None:
+            replace_file(fs, started, [_as_json(start)])
+
+    def _check_start(self, path: Path, start: Mapping[str, Any] | None) -> None:
+        """Raise unless what was left was started in the same way."""
+        before = read_file(self._fs, path) if self._fs.exists(path) else b""
+        if start is None or before != _as_json(start):
+            raise InvalidOption(f"{self.making} is of another run, or of none that can go on; remove it")
 
     def write(self, batch: EventBatch) -> tuple[int, int]:
         """Record checked events, their types by the ids of this store; return their sequences."""
@@ -68,16 +116,17 @@ class RemadeStore:
                         batch.put(keyspace, key, value)
         finally:
             engine.close()
-        replace_file(self._fs, paths.origin, [json.dumps(origin(), indent=2).encode() + b"\n"])
-        self._fs.rename(self.making, self.target)
-        self._fs.sync_dir(self.target.parent)
-
-    def __enter__(self) -> Self:
-        return self
+        replace_file(self._fs, paths.origin, [_as_json(origin())])
+        if self._fs.exists(paths.started):
+            self._fs.remove(paths.started)
+        self.name()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._db.__exit__(kind, error, trace)
-        if error is not None:
-            error.add_note(f"{self.making} holds what was made so far; remove it")
+        super().__exit__(kind, error, trace)
+
+
+def _as_json(value: Mapping[str, Any]) -> bytes:
+    return json.dumps(value, indent=2).encode() + b"\n"

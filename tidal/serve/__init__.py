@@ -7,9 +7,9 @@ try:
 except ImportError as error:
     raise MissingExtra("fastapi", "http", "the HTTP service") from error
 
-from tidal.serve.app import create_app
-from tidal.serve.guard import LOOPBACK_HOSTS
+from tidal.loopback import LOOPBACK_HOSTS
+from tidal.serve.app import check_hosts, create_app
 from tidal.serve.limits import ServiceLimits
 from tidal.serve.tokens import Scope, Tokens
 
-__all__ = ["LOOPBACK_HOSTS", "Scope", "ServiceLimits", "Tokens", "create_app"]
+__all__ = ["LOOPBACK_HOSTS", "Scope", "ServiceLimits", "Tokens", "check_hosts", "create_app"]

@@ -11,12 +11,14 @@ from fastapi import FastAPI, Response
 import tidal
 from tidal.db import TidalDb
 from tidal.errors import InvalidOption
+from tidal.loopback import LOOPBACK_HOSTS
 from tidal.serve.endpoints import Endpoints, answer
 from tidal.serve.entity import add_entity
 from tidal.serve.events import add_events
-from tidal.serve.guard import ANY_HOST, LIVENESS_PATH, LOOPBACK_HOSTS, Guard
+from tidal.serve.guard import ANY_HOST, LIVENESS_PATH, Guard
 from tidal.serve.jobs import add_jobs
 from tidal.serve.limits import ServiceLimits
+from tidal.serve.live import add_page
 from tidal.serve.openapi import openapi_document
 from tidal.serve.problems import add_handlers
 from tidal.serve.reads import add_reads
@@ -36,10 +38,7 @@ def create_app(
     machine are answered, and may do all. ``hosts`` are the names that the service goes by in the Host
     header; "*" is any, and taken only with tokens. Raises InvalidOption.
     """
-    if isinstance(hosts, str) or not hosts:
-        raise InvalidOption(f"hosts={hosts!r}: give a list of names, as {list(LOOPBACK_HOSTS)}")
-    if ANY_HOST in hosts and tokens is None:
-        raise InvalidOption('hosts "*" needs tokens: any page that a browser here shows could ask')
+    check_hosts(hosts, tokens)
     limits = limits or ServiceLimits()
     app = FastAPI(title="tidal", version=tidal.__version__, openapi_url=None, docs_url=None, redoc_url=None,
                   redirect_slashes=False)  # fmt: skip
@@ -50,6 +49,7 @@ def create_app(
     add_events(endpoints, db, limits)
     add_jobs(endpoints, db)
     add_entity(endpoints, db)  # after the jobs: what a path names first counts
+    app.state.snapshots = add_page(app, endpoints, db)
 
     @cache
     def document() -> dict[str, Any]:
@@ -63,6 +63,14 @@ def create_app(
     app.add_api_route(LIVENESS_PATH, alive, operation_id="alive", response_model=None,
                       responses={200: {"content": {"application/json": {}}}})  # fmt: skip
     return app
+
+
+def check_hosts(hosts: Collection[str], tokens: Tokens | None) -> None:
+    """Raise InvalidOption for names that a service must not go by."""
+    if isinstance(hosts, str) or not hosts:
+        raise InvalidOption(f"hosts={hosts!r}: give a list of names, as {list(LOOPBACK_HOSTS)}")
+    if ANY_HOST in hosts and tokens is None:
+        raise InvalidOption('hosts "*" needs tokens: any page that a browser here shows could ask')
 
 
 async def alive() -> Response:

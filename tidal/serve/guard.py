@@ -5,7 +5,6 @@ It stands before routing and parsing, so nothing of a refused request is looked 
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import secrets
 import time
@@ -15,12 +14,15 @@ from typing import Any, Final
 import anyio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from tidal.loopback import is_loopback, name_of
+from tidal.meters import said
+from tidal.page import LIVE_NAME
 from tidal.serve.limits import ServiceLimits
 from tidal.serve.problems import PROBLEM_TYPE, Refused, problem_bytes
 
 ANY_HOST: Final = "*"
-LOOPBACK_HOSTS: Final = ("localhost", "127.0.0.1", "[::1]")
 LIVENESS_PATH: Final = "/healthz"
+_POLLED: Final = f"/{LIVE_NAME}"  # once a second by each page that is open
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 _CLOSE: Final = {"Connection": "close"}
@@ -64,7 +66,8 @@ class Guard:
         except AnswerBroken:
             raise
         except Exception as error:
-            _logger.error("request %s failed", exchange.request_id, exc_info=error)
+            about = said("request_failed", request_id=exchange.request_id)
+            _logger.error("request %s failed", exchange.request_id, exc_info=error, extra=about)
             await exchange.fail()
         finally:
             self._under_way -= 1
@@ -84,7 +87,7 @@ class Guard:
             raise Refused(413, f"a body has at most {self._limits.body_bytes} bytes", headers=_CLOSE)
 
     def _check_peer(self, scope: Scope, headers: MutableMapping[bytes, bytes]) -> None:
-        host = _name_of(headers.get(b"host", b"").decode("latin-1").lower())
+        host = name_of(headers.get(b"host", b"").decode("latin-1"))
         if host not in self._hosts and ANY_HOST not in self._hosts:
             raise Refused(421, "this service does not go by the name in Host", headers=_CLOSE)
         if self._loopback_only and not _is_loopback(scope.get("client")):
@@ -122,8 +125,13 @@ class _Exchange:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self._status = message["status"]
-            own = (*_HEADERS, (b"x-request-id", self.request_id.encode()))
-            message = {**message, "headers": [*message.get("headers", ()), *own]}
+            given = list(message.get("headers", ()))
+            names = {name for name, _ in given}  # the page has a policy of its own
+            own = [
+                (b"x-request-id", self.request_id.encode()),
+                *(it for it in _HEADERS if it[0] not in names),
+            ]
+            message = {**message, "headers": [*given, *own]}
         with anyio.move_on_after(self._limits.send_seconds) as waited:
             await self._send(message)
         if waited.cancelled_caught:
@@ -156,7 +164,9 @@ class _Exchange:
             "seconds": time.perf_counter() - self._began,
         }
         text = "%(method)s %(route)s %(status)d %(seconds).4f s by %(holder)s, request %(request_id)s"
-        _logger.info(text, fields, extra={"service": fields})
+        polled = route == _POLLED and self._status == 200
+        level = logging.DEBUG if polled else logging.INFO
+        _logger.log(level, text, fields, extra=said("request", **fields))
 
 
 def _headers_of(scope: Scope) -> dict[bytes, bytes]:
@@ -168,17 +178,11 @@ def _headers_of(scope: Scope) -> dict[bytes, bytes]:
     return found
 
 
-def _name_of(host: str) -> str:
-    """Return the Host without its port."""
-    name, colon, port = host.rpartition(":")
-    return name if colon and port.isdecimal() else host
-
-
 def _is_loopback(client: tuple[str, int] | None) -> bool:
     """Return whether a peer is on this machine; one without an address has a Unix socket."""
     if client is None:
         return True
     try:
-        return ipaddress.ip_address(client[0]).is_loopback
+        return is_loopback(client[0])
     except ValueError:
         return False

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import signal
 import socket
 import threading
@@ -20,6 +19,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from tidal.errors import InvalidOption
+from tidal.loopback import is_loopback_host
 from tidal.serve.limits import ServiceLimits
 from tidal.serve.tokens import Tokens
 
@@ -43,7 +43,7 @@ def check_place(host: str, port: int, *, tokens: Tokens | None, tls: Tls | None,
     """
     if not 0 <= port <= 65535:
         raise InvalidOption(f"port={port}: choose one from 0 (any that is free) to 65535")
-    if all(map(_is_loopback, _addresses(host))):
+    if is_loopback_host(host):
         return
     if tokens is None:
         raise InvalidOption(
@@ -54,18 +54,6 @@ def check_place(host: str, port: int, *, tokens: Tokens | None, tls: Tls | None,
             f"{host} is not only this machine, and tokens would travel unencrypted: give a certificate and "
             "its key, or say that a proxy with TLS stands in front"
         )
-
-
-def _addresses(host: str) -> list[str]:
-    try:
-        found = socket.getaddrinfo(host or None, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except (OSError, UnicodeError) as error:
-        raise InvalidOption(f"host={host!r} is no address of this machine: {error}") from None
-    return [str(address[0]) for *_, address in found]
-
-
-def _is_loopback(address: str) -> bool:
-    return ipaddress.ip_address(address.partition("%")[0]).is_loopback
 
 
 class Service:

@@ -21,7 +21,7 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname,
             "logger": record.name,
             "message": record.getMessage()[:MESSAGE_MAX],
-            **getattr(record, "service", {}),
+            **getattr(record, "tidal", {}),
         }
         if record.exc_info and (error := record.exc_info[1]) is not None:
             line["error"] = str(error)[:MESSAGE_MAX] if isinstance(error, OSError) else ""

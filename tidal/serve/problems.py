@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route
 
 from tidal import errors
+from tidal.meters import said
 from tidal.serve.strict_json import BadJson
 
 PROBLEM_TYPE: Final = "application/problem+json"
@@ -187,7 +188,9 @@ async def _of_ours(request: Request, error: Exception) -> Response:
         raise error
     _, status, code, text = found
     if text:
-        _logger.warning("request %s: %s", request_id_of(request.scope), type(error).__name__, exc_info=error)
+        request_id, kind = request_id_of(request.scope), type(error).__name__
+        about = said("request_refused", request_id=request_id, error_type=kind)
+        _logger.warning("request %s: %s", request_id, kind, exc_info=error, extra=about)
     else:
         text = "; ".join((str(error), *getattr(error, "__notes__", ())))
     return _answer(request, status, code, text, _waits(error, status))

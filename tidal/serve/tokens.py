@@ -5,15 +5,14 @@ from __future__ import annotations
 import enum
 import hashlib
 import hmac
-import os
 import re
-import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from tidal.errors import InvalidOption
+from tidal.private import read_private
 
 TOKEN_LENGTH_MIN: Final = 24  # 18 random bytes in base64
 TOKEN_LENGTH_MAX: Final = 512
@@ -92,22 +91,11 @@ class Tokens:
 
         Raises InvalidOption, OSError.
         """
-        # Without O_NONBLOCK opening a FIFO would wait for its other end.
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-        with os.fdopen(fd, "rb") as file:
-            status = os.fstat(fd)
-            if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
-                raise InvalidOption(f"{path}: the file of tokens must be a regular file of your own")
-            if stat.S_IMODE(status.st_mode) & 0o077:
-                raise InvalidOption(f"{path}: others may read the tokens; chmod 600 {path}")
-            data = file.read(FILE_BYTES_MAX + 1)
-        if len(data) > FILE_BYTES_MAX:
-            raise InvalidOption(f"{path}: a file of tokens has at most {FILE_BYTES_MAX:,} bytes")
+        text = read_private(path, "tokens", bytes_max=FILE_BYTES_MAX)
         try:
-            return cls.parse(data.decode())
-        except (InvalidOption, UnicodeDecodeError) as error:
-            reason = "not UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
-            raise InvalidOption(f"{path}: {reason}") from None
+            return cls.parse(text)
+        except InvalidOption as error:
+            raise InvalidOption(f"{path}: {error}") from None
 
     def holder(self, token: str) -> Holder | None:
         """Return who has this token, or None. How long that takes says nothing of any token."""

@@ -222,8 +222,8 @@ class SqliteEngine:
 
     def _transact(self, changes: Changes) -> None:
         connection = self._connection
-        connection.execute("BEGIN IMMEDIATE")
         try:
+            connection.execute("BEGIN IMMEDIATE")
             for keyspace, pairs in changes.items():
                 connection.executemany(
                     f"INSERT INTO {keyspace} VALUES (?, ?, ?) "

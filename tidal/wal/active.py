@@ -53,6 +53,11 @@ class ActiveSegment:
             raise
         return active
 
+    @classmethod
+    def reopen(cls, fs: FileSystem, info: SegmentInfo, fail: Fail) -> ActiveSegment:
+        """Go on with a file that has no seal, and of which all was checked; StorageError."""
+        return cls(fs, fs.open_append(info.path), info, fail)
+
     def discard(self) -> None:
         """Close and remove a file that never held a batch."""
         self._file.close()
@@ -82,6 +87,10 @@ class ActiveSegment:
         frame = Frame(info.size, end, info.last_seq + 1, encoded.events, durable_seq, info.final_hash, own)
         self._write(info.with_frame(frame, encoded.summary), [head, encoded.payload])
         return frame
+
+    def extend(self, after: SegmentInfo, frames: Bytes) -> None:
+        """Write frames that were made for this place elsewhere; ``after`` is the segment with them."""
+        self._write(after, [frames])
 
     def seal(self) -> None:
         """Make the segment durable and closed: its batches first, so that a seal vouches for them."""

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tidal.durable import FileSystem
-from tidal.errors import CorruptLog, FormatError, MissingSegment
+from tidal.errors import FormatError, MissingSegment
 from tidal.format.frame import Frame
-from tidal.format.payload import TypeSet, decode_payload, share_types, type_set
+from tidal.format.payload import TypeSet, share_types, type_set
 from tidal.format.segment import SEGMENT_HEADER, LogIdentity, decode_segment_header
 from tidal.schema.events import EventBatch
 from tidal.wal.files import is_misnamed
+from tidal.wal.frames import decode_frames
 from tidal.wal.scan import check_chain, require_sealed
 from tidal.wal.segments import (
     Link,
@@ -74,12 +75,12 @@ def read_batches(
             info = walk.info
         if before is not None:
             check_chain(before, info)
-        for frame, summary in walk or ():
-            if until_seq is not None and frame.first_seq > until_seq:
-                return
-            if frame.last_seq > position and wanted.overlaps(*summary[:3]):
-                yield _decode_rows(path, data, frame, position, until_seq)
         if walk is not None:
+            frames = _Selection(walk, wanted, position, until_seq)
+            for first_seq, batch in decode_frames(path, data, frames):
+                yield cut_rows(batch, first_seq, position, until_seq)
+            if frames.past_the_end:
+                return
             info = walk.info
             if following is not None or (
                 until_seq is not None and info.last_seq < until_seq and walk.stopped
@@ -104,16 +105,6 @@ def _is_unborn(data: memoryview) -> bool:
     except FormatError:
         return not has_data(data[SEGMENT_HEADER.size :])
     return False
-
-
-def _decode_rows(
-    path: Path, data: memoryview, frame: Frame, after_seq: int, until_seq: int | None
-) -> tuple[int, EventBatch]:
-    try:
-        batch = decode_payload(data[frame.payload], frame.events)
-    except FormatError as error:
-        raise CorruptLog(path, frame.offset, str(error)) from error
-    return cut_rows(batch, frame.first_seq, after_seq, until_seq)
 
 
 def cut_rows(
@@ -146,6 +137,22 @@ class Wanted(NamedTuple):
             and (self.until is None or min_time < self.until)
             and (self.types is None or share_types(self.types, types))
         )
+
+
+class _Selection:
+    """The frames of a segment that have a wanted event, checked as they are come to."""
+
+    def __init__(self, walk: SegmentWalk, wanted: Wanted, after_seq: int, until_seq: int | None) -> None:
+        self.past_the_end = False  # whether a frame after ``until_seq`` was come to
+        self._walk, self._wanted, self._after_seq, self._until_seq = walk, wanted, after_seq, until_seq
+
+    def __iter__(self) -> Iterator[Frame]:
+        for frame, summary in self._walk:
+            if self._until_seq is not None and frame.first_seq > self._until_seq:
+                self.past_the_end = True
+                return
+            if frame.last_seq > self._after_seq and self._wanted.overlaps(*summary[:3]):
+                yield frame
 
 
 def _refuse_gap(directory: Path, position: int, until_seq: int | None, following: int | None) -> None:

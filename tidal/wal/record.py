@@ -33,6 +33,14 @@ class LogRecord:
         except NoSpace as error:
             self.error = error
 
+    def raise_epoch(self, epoch: int) -> None:
+        """Say that segments of an epoch may follow; NoSpace with nothing changed."""
+        self._write(replace(self.manifest, epoch=max(epoch, self.manifest.epoch)))
+
+    def relist(self, segments: tuple[ListedSegment, ...]) -> None:
+        """List these segments alone, before others lose their seals or go; NoSpace with nothing changed."""
+        self._write(replace(self.manifest, segments=segments))
+
     def close(self, sealed: Iterable[SegmentInfo]) -> None:
         """List the last segments, and say that there is nothing beside them; NoSpace leaves both unsaid."""
         self._write(replace(self._with(sealed), clean=True))

@@ -114,6 +114,12 @@ def list_segments(fs: FileSystem, directory: Path, region: int = 0, shard: int =
     return sorted(found)
 
 
+def place_of(fs: FileSystem, directory: Path) -> tuple[int, int]:
+    """Return region and shard of the log in a folder, by the names of its segments; (0, 0) without any."""
+    names = (parse_segment_name(name) for name in fs.list_dir(directory))
+    return next((parsed[:2] for parsed in names if parsed is not None), (0, 0))
+
+
 def read_segment(fs: FileSystem, path: Path, *, from_device: bool = False, sync: bool = False) -> memoryview:
     """Return a segment file's bytes. ``from_device`` drops what the kernel cached of them first; ``sync``
     makes what was written durable before that.

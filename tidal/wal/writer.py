@@ -89,7 +89,7 @@ class LogWriter:
     ``next_seq`` and ``previous_hash`` continue what scan_log and repair_tail found. Nothing is written
     before the first append; an earlier segment is never appended to. ``manifest`` is what the manifest file
     says, and is kept true from now on; None: a log that has none. ``wall_clock`` gives ns for
-    the record, ``monotonic`` gives seconds for the interval policy.
+    the record, ``monotonic`` gives seconds for the interval policy. ``on_sync`` is told how many a sync took.
     """
 
     def __init__(
@@ -105,6 +105,7 @@ class LogWriter:
         monotonic: Callable[[], float],
         segment_bytes: int = SEGMENT_BYTES_DEFAULT,
         manifest: Manifest | None = None,
+        on_sync: Callable[[float], None] = lambda seconds: None,
     ) -> None:
         if not 1 <= segment_bytes <= SEGMENT_BYTES_MAX:
             raise ValueError(f"segment_bytes is {segment_bytes}; choose 1 to {SEGMENT_BYTES_MAX}")
@@ -113,7 +114,7 @@ class LogWriter:
         self.policy = sync
         self.sync_count = 0
         self._fs, self._directory, self._identity = fs, directory, identity
-        self._wall_clock, self._monotonic = wall_clock, monotonic
+        self._wall_clock, self._monotonic, self._on_sync = wall_clock, monotonic, on_sync
         self._segment_bytes = segment_bytes
         self._lock = threading.Lock()  # of the active segment; not held while much is synced
         # Sealed and active segments change together, in one assignment, so that a read needs no lock.
@@ -405,8 +406,11 @@ class LogWriter:
             active = self._chain[1]
             info = None if active is None else active.info
         if active is not None and info is not None and info.last_seq > self._durable_seq:
+            began = self._monotonic()
             active.sync()
             self._note_durable(info)
+            with contextlib.suppress(Exception):  # whoever counts must not stop the log
+                self._on_sync(self._monotonic() - began)
 
     def _note_durable(self, info: SegmentInfo) -> None:
         self._durable_seq, self._durable_bytes = info.last_seq, info.size

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import http.server
+import json
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -81,3 +84,50 @@ def test_text_says_what_it_means_and_what_to_do(store: Path, tidalctl: Command) 
     assert "RISK  the folder itself" in lines and "RISK  quarantine" in lines
     assert "  other users of this machine can read or change what the store holds" in lines
     assert sum(line.startswith("  -> ") for line in lines) == 2
+
+
+class Monitoring(http.server.BaseHTTPRequestHandler):
+    """What a nats-server says of itself."""
+
+    answers: ClassVar[dict[str, Any]] = {
+        "/varz": {"version": "2.12.0"},
+        "/jsz": {"config": {"sync_interval": 120_000_000_000}},
+    }
+
+    def do_GET(self) -> None:
+        body = json.dumps(self.answers.get(self.path.partition("?")[0], [])).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *said: object) -> None:
+        pass
+
+
+@pytest.fixture
+def monitoring() -> Iterator[str]:
+    with http.server.HTTPServer(("127.0.0.1", 0), Monitoring) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+def test_a_broker_is_looked_at_too(
+    store: Path, tidalctl: Command, monitoring: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = tidalctl("doctor", store, "--broker", monitoring)
+    [finding] = answer.json["findings"]
+    assert (answer.code, finding["code"], finding["file"]) == (5, "broker-sync", monitoring)
+    assert finding["what"] == "it syncs every 120 s"
+    assert "sync_interval: always" in finding["advice"]
+    monkeypatch.setattr(Monitoring, "answers", {})
+    assert "did not answer as the monitoring port" in tidalctl("doctor", store, "--broker", monitoring).err
+
+
+def test_the_url_of_a_broker_is_checked(store: Path, tidalctl: Command) -> None:
+    for url in ("127.0.0.1:8222", "nats://127.0.0.1:4222", "http://127.0.0.1", "http://a:x", "http://u@a:1"):
+        assert "write the URL of the monitoring port" in tidalctl("doctor", store, "--broker", url).err
+    assert "does not answer" in tidalctl("doctor", store, "--broker", "http://127.0.0.1:1").err

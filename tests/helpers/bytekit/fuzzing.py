@@ -11,9 +11,10 @@ from typing import Final
 
 from bytekit.arrow_target import ARROW
 from bytekit.guards import hang_guard
+from bytekit.replication_targets import REPLICATION
 from bytekit.targets import TARGETS, Input, Target
 
-ALL: Final = {**TARGETS, "arrow": ARROW}
+ALL: Final = {**TARGETS, **REPLICATION, "arrow": ARROW}
 MARGIN_BYTES: Final = 1 << 20  # beside what a target's cap names
 
 

@@ -329,10 +329,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "creation: the name before the manifest",
         "tidal.opening.stored",
-        "    write_manifest(fs, paths.wal, Manifest(store_id, epoch=0, clean=True))\n"
-        "    name_store(fs, paths, store_id)",
-        "    name_store(fs, paths, store_id)\n"
-        "    write_manifest(fs, paths.wal, Manifest(store_id, epoch=0, clean=True))",
+        "    write_manifest(fs, paths.wal, empty)\n    name_store(fs, paths, store_id, region, shard)",
+        "    name_store(fs, paths, store_id, region, shard)\n    write_manifest(fs, paths.wal, empty)",
         "crash:singles",
     ),
     Mutant(
@@ -345,8 +343,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "opening: the manifest still says that the log is closed",
         "tidal.opening.preparing",
-        "epoch=found.next_epoch, clean=False",
-        "epoch=found.next_epoch, clean=found.manifest.clean",
+        "epoch=epoch, clean=False",
+        "epoch=epoch, clean=found.manifest.clean",
         "crash:singles",
     ),
     Mutant(
@@ -359,7 +357,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "opening: a log that was not closed is gone on with as it is",
         "tidal.opening.preparing",
-        "            scan = repair_tail(self._fs, self._look(), self._paths.quarantine)",
+        "            scan = repair_tail(self._fs, self._look(), self._paths.quarantine, seal=seal)",
         "            scan = self._look()",
         "crash:singles",
     ),
@@ -381,18 +379,19 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "repair: truncates in place",
         "tidal.wal.repair",
-        "    replace_file(fs, info.path, [data, info.seal().encode(info.header.identity, good)], verify)",
+        "    replace_file(fs, info.path, parts, verify)\n    return rewritten",
         "    file = fs.open_append(info.path)\n"
         "    file.truncate(good)\n"
         "    file.append([info.seal().encode(info.header.identity, good)])\n"
-        "    file.sync()",
+        "    file.sync()\n"
+        "    return rewritten",
         "eio-cached:singles@45 eio-cached:in_doubt@45",
     ),
     Mutant(
         "repair: writes no seal",
         "tidal.wal.repair",
-        "[data, info.seal().encode(info.header.identity, good)], verify)",
-        "[data])",
+        "    replace_file(fs, info.path, parts, verify)\n    return rewritten",
+        "    replace_file(fs, info.path, parts[:1])\n    return rewritten",
         "crash:singles",
     ),
     Mutant(
@@ -502,8 +501,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "checkpoint: ahead of the log",
         "tidal.db.upkeep",
-        "            seq = self._log.flush()  #",
-        "            seq = self._log.last_seq  #",
+        "                self._log.flush()  # a",
+        "                pass  # a",
         "crash:interval crash:unsynced",
     ),
     Mutant(
@@ -516,14 +515,12 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "checkpoint: names are saved after it",
         "tidal.db.upkeep",
-        "            self._names.flush()  # after this the log is no longer needed for them\n"
-        "            disk = self._disk\n"
-        "            self._needed_after = save_checkpoint(disk.fs, disk.paths, disk.identity, "
+        "                self._names.flush()  # after this the log is no longer needed for them\n"
+        "                self._needed_after = save_checkpoint(disk.fs, disk.paths, disk.identity, "
         "state)\n",
-        "            disk = self._disk\n"
-        "            self._needed_after = save_checkpoint(disk.fs, disk.paths, disk.identity, "
+        "                self._needed_after = save_checkpoint(disk.fs, disk.paths, disk.identity, "
         "state)\n"
-        "            self._names.flush()\n",
+        "                self._names.flush()\n",
         "crash:names",
     ),
     Mutant(

@@ -13,8 +13,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from crashkit.inline import inline_keeper
-
 from faultkit.events import columns
 from faultkit.faulty import Fault, FaultyFs
 from faultkit.oracle import Violation, check_db, require
@@ -22,6 +20,7 @@ from faultkit.store import open_store
 from tidal import TidalDb
 from tidal.errors import NoSpace, StorageError, StoreClosed, TidalError
 from tidal.testing.disk import FileEngine, Image, MemoryDisk
+from tidal.testing.disk.inline import inline_keeper
 
 KINDS: Final = (
     *((code, short) for code in (errno.EIO, errno.ENOSPC, errno.EDQUOT) for short in (False, True)),

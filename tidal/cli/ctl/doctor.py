@@ -8,11 +8,12 @@ from typing import Any, TextIO
 
 from tidal import __version__
 from tidal.build import build_hash
+from tidal.cli.ctl.broker import ask_broker
 from tidal.cli.ctl.exit_codes import code_of
 from tidal.cli.ctl.output import add_output_options, in_words, jsonable
 from tidal.cli.ctl.target import add_now_option, add_target, now_of, target_of
 from tidal.cli.output import write_json
-from tidal.inspect import Time, examine, meaning, survey_store, worst_of
+from tidal.inspect import Severity, Time, examine, meaning, survey_store, worst_of
 
 
 def add_parser(commands: Any) -> None:
@@ -25,6 +26,9 @@ def add_parser(commands: Any) -> None:
     )
     add_target(parser)
     add_now_option(parser)
+    parser.add_argument(
+        "--broker", metavar="URL", help="look at a NATS server, too: its monitoring port, http://127.0.0.1:8222"
+    )
     add_output_options(parser)
     parser.set_defaults(run=run)
 
@@ -32,6 +36,9 @@ def add_parser(commands: Any) -> None:
 def run(args: argparse.Namespace, out: TextIO, err: TextIO) -> int:
     found, now = survey_store(target_of(args)), now_of(args)
     findings = examine(found, now)
+    if args.broker is not None:
+        both = (*findings, *ask_broker(args.broker))
+        findings = tuple(sorted(both, key=lambda finding: list(Severity).index(finding.severity)))
     worst = worst_of(findings)
     if args.format == "json":
         document = {

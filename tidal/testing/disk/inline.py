@@ -8,8 +8,9 @@ run does the same, so a crash state can be named by numbers and looked at again.
 from __future__ import annotations
 
 import contextlib
+import queue
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
@@ -20,7 +21,7 @@ from tidal.wal import buffer, writer
 class _Keeper:
     """In place of threading.Thread: notes whose loop it was to run, and gives it a queue that waits."""
 
-    def __init__(self, target: Callable[[], None], **options: Any) -> None:
+    def __init__(self, target: Any, **options: Any) -> None:
         self._log, self._loop = target.__self__, target.__name__
 
     def start(self) -> None:
@@ -40,7 +41,8 @@ class _Jobs:
     owners: dict[int, Any] = {}  # noqa: RUF012  # by id of a job that waits: its log
 
     def __init__(self, log: Any) -> None:
-        self._log, self._waiting = log, deque()
+        self._log = log
+        self._waiting: deque[Any] = deque()
 
     def put(self, job: Any) -> None:
         self._waiting.append(job)
@@ -48,7 +50,7 @@ class _Jobs:
 
     def get(self, timeout: float | None = None, block: bool = True) -> Any:
         if not self._waiting:
-            raise writer.queue.Empty
+            raise queue.Empty
         return self._waiting.popleft()
 
     get_nowait = get
@@ -81,6 +83,9 @@ def inline_keeper() -> Iterator[None]:
             names = {name: getattr(module.threading, name) for name in dir(module.threading)}
             threading = SimpleNamespace(**names | {"Thread": _Keeper})
             stack.enter_context(mock.patch.object(module, "threading", threading))
+        # A log left open is a crash: nobody runs its jobs any more, so the end of the process must not wait.
+        ignored = SimpleNamespace(register=lambda call: None, unregister=lambda call: None)
+        stack.enter_context(mock.patch.object(writer, "atexit", ignored))
         stack.enter_context(mock.patch.object(writer._Job, "wait", _wait))
         stack.enter_context(mock.patch.object(writer._Job, "ends_within", _run_jobs))
         yield

@@ -1,0 +1,26 @@
+"""A store's log in other places: what is sent of it, and how it is taken in there."""
+
+from tidal.replication.identity import RegionId, SegmentId, ShardId
+from tidal.replication.lag import Lag
+from tidal.replication.receiver import Host, Refusal, SegmentReceiver
+from tidal.replication.running import Running
+from tidal.replication.shipper import FollowerStatus, Shipment, Shipper
+from tidal.replication.transport import Channels, Outgoing, Subscription, Transport
+
+__all__ = [
+    "Channels",
+    "FollowerStatus",
+    "Host",
+    "Lag",
+    "Outgoing",
+    "Refusal",
+    "RegionId",
+    "Running",
+    "SegmentId",
+    "SegmentReceiver",
+    "ShardId",
+    "Shipment",
+    "Shipper",
+    "Subscription",
+    "Transport",
+]
