@@ -270,7 +270,7 @@ def test_only_events_that_come_late_are_counted_so() -> None:
 
 
 def test_top_finds_what_comes_back_into_a_window_when_time_is_turned_back() -> None:
-    """A read of a later now turned the windows; then one of an earlier now turns them back, without an event."""
+    """A read of a later now turned the windows; one of an earlier now turns them back, without an event."""
     minute, shard = 60 * 10**9, Shard([], True, True, True)
     ingest(shard, [7, 7], [0, 0])
     assert shard.top_counts(1, 0, 0, True)[1].tolist() == [2.0]

@@ -18,7 +18,8 @@ pytestmark = pytest.mark.skipif(compiler() is None, reason="needs a C compiler, 
 
 # Prints the last acknowledged sequence after each batch; ends with the error's type, if there was one.
 PROGRAM = """
-import sys
+import logging, sys
+logging.disable()  # what it says is told apart from what the library tells an operator
 from pathlib import Path
 from faultkit.events import columns
 from faultkit.store import open_store

@@ -126,9 +126,7 @@ class Preparation:
         ended = (it for it in scan.segments if it.sealed or not self._follow)
         added = (it.listing for it in ended if it.base_seq > known)
         epoch = found.epoch if self._follow else found.next_epoch
-        return replace(
-            found.manifest, epoch=epoch, clean=False, segments=(*found.manifest.segments, *added)
-        )
+        return replace(found.manifest, epoch=epoch, clean=False, segments=(*found.manifest.segments, *added))
 
     def _finish_report(self) -> None:
         found = self._found

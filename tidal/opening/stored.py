@@ -186,9 +186,7 @@ def _open_log(
     )
 
 
-def _create(
-    paths: StorePaths, schema: Schema, wiring: Wiring, region: int, shard: int
-) -> None:
+def _create(paths: StorePaths, schema: Schema, wiring: Wiring, region: int, shard: int) -> None:
     """Make an empty store; a crash on the way leaves no store, and no obstacle to making it again."""
     fs = wiring.fs
     prepare_store(fs, paths, schema)

@@ -40,8 +40,8 @@ class ObjectTransport:
     ``GCSStore``, ``AzureStore`` or any other of obstore's.
 
     A message is there for ``keep_seconds``: who was away for longer asks for the log again. Each receiver
-    lists its channel every ``poll_seconds``, which is what a message takes on its way; a store that is paid by
-    the request wants a second or more. The clocks of the nodes may differ by 15 s.
+    lists its channel every ``poll_seconds``, which is what a message takes on its way; where requests cost
+    money, choose a second or more. The clocks of the nodes may differ by 15 s.
     """
 
     def __init__(

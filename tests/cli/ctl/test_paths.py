@@ -23,7 +23,7 @@ def test_the_layout_and_what_is_there(store: Path, tidalctl: Command) -> None:
     assert (paths["entities"], paths["lock"]) == (str(store / "entities.sqlite"), str(store / "LOCK"))
     assert paths["exists"] == {name: Path(paths[name]).exists() for name in (*DIRS, *ALSO)}
     gone = {name for name, there in paths["exists"].items() if not there}
-    assert gone == {"users", "quarantine", "origin"}
+    assert gone == {"users", "quarantine", "origin", "following"}
 
 
 def test_a_store_that_is_not_there_has_a_layout_too(tmp_path: Path, tidalctl: Command) -> None:

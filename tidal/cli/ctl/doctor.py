@@ -27,7 +27,9 @@ def add_parser(commands: Any) -> None:
     add_target(parser)
     add_now_option(parser)
     parser.add_argument(
-        "--broker", metavar="URL", help="look at a NATS server, too: its monitoring port, http://127.0.0.1:8222"
+        "--broker",
+        metavar="URL",
+        help="look at a NATS server, too: its monitoring port, http://127.0.0.1:8222",
     )
     add_output_options(parser)
     parser.set_defaults(run=run)

@@ -16,7 +16,8 @@ from tidal.store import StorePaths
 
 DIRS: Final = ("base", "wal", "items", "users", "creators", "cache")
 ALSO: Final = (
-    "checkpoints", "archive", "exports", "quarantine", "entities", "identity", "schema", "origin", "following", "lock"
+    "checkpoints", "archive", "exports", "quarantine",
+    "entities", "identity", "schema", "origin", "following", "lock",
 )  # fmt: skip
 
 
