@@ -74,10 +74,11 @@ class LeaderAndFollowers:
         if node.up:
             return
         leader = next((it for it in self.nodes if it.name == self.lineages.leader), node)
-        if node.gave_up and leader is not node:
-            node.begin_anew(leader.machine.disk.image())
-        else:
+        if not node.gave_up or leader is node:
             node.start()
+        elif (db := leader.machine.db) is not None:  # else it waits until there is one to copy from
+            self.lineages.durable(leader.name, db.flush())
+            node.begin_anew(leader.machine.disk.image())
 
     def _split(self) -> None:
         rng = self.world.rng

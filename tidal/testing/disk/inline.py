@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import weakref
 from collections import deque
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
+from tidal.db import database
 from tidal.wal import buffer, writer
 
 
@@ -83,9 +85,10 @@ def inline_keeper() -> Iterator[None]:
             names = {name: getattr(module.threading, name) for name in dir(module.threading)}
             threading = SimpleNamespace(**names | {"Thread": _Keeper})
             stack.enter_context(mock.patch.object(module, "threading", threading))
-        # A log left open is a crash: nobody runs its jobs any more, so the end of the process must not wait.
+        # What is left open is a crash: nobody runs its jobs, so the end of the process must not wait.
         ignored = SimpleNamespace(register=lambda call: None, unregister=lambda call: None)
         stack.enter_context(mock.patch.object(writer, "atexit", ignored))
+        stack.enter_context(mock.patch.object(database, "_open_databases", weakref.WeakSet()))
         stack.enter_context(mock.patch.object(writer._Job, "wait", _wait))
         stack.enter_context(mock.patch.object(writer._Job, "ends_within", _run_jobs))
         yield
