@@ -202,20 +202,23 @@ def test_the_child_of_a_fork_lets_the_port_go() -> None:
     server = Server("127.0.0.1", 0)
     server.start({"/": echo})
     read, write = os.pipe()
+    abandoned, has_abandoned = os.pipe()
     if (child := os.fork()) == 0:
         try:
             server.abandon()
             server.close()
+            os.write(has_abandoned, b"x")
             os.read(read, 1)
         finally:
             os._exit(0)
+    assert os.read(abandoned, 1) == b"x"
     server.close()
     with pytest.raises(ConnectionRefusedError):
         ask(server.address, "/")
     os.write(write, b"x")
     os.waitpid(child, 0)
-    os.close(read)
-    os.close(write)
+    for end in (read, write, abandoned, has_abandoned):
+        os.close(end)
 
 
 def test_a_head_is_taken_apart() -> None:
