@@ -162,6 +162,7 @@ def test_what_is_durable_leaves_the_stream_but_for_the_last(server: NatsServer, 
             publisher.publish(**columns(10, seed=number))
             until(lambda wanted=number + 1: ingestor.status.position == wanted)  # type: ignore[misc]
         until(lambda: stream_bounds(server, streams.stream(0)) == (5, 5))
+        assert stream_bounds(server, streams.stream(0)) == (5, 5)  # only the last message is kept
     db.close()
 
 
