@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -244,6 +245,40 @@ def test_a_schema_that_grew_is_taken_over(tmp_path: Path) -> None:
             Link(db, [follower]).start().turns()
             assert follower.count("share", 7, "all") == 1
             assert same_state(follower, db)
+
+
+class _Looks:
+    """A materializer, so called when a batch is logged and being applied: how far is the follower then?"""
+
+    def __init__(self) -> None:
+        self.look: Callable[[], tuple[int, int]] = lambda: (0, 0)
+        self.seen: list[tuple[int, int]] = []
+
+    def on_events(self, batch: tidal.EventBatch) -> None:
+        self.seen.append(self.look())
+
+    def checkpoint(self) -> bytes:
+        return b""
+
+    def restore(self, state: bytes) -> None:
+        """There is none."""
+
+
+def test_what_is_logged_and_not_yet_applied_is_not_said_to_be_here(tmp_path: Path) -> None:
+    """Who waited for an event by ``last_seq`` reads it."""
+    looks = _Looks()
+    with (
+        leader_at(tmp_path / "leader") as db,
+        open_as_follower(tmp_path / "f", db, materializers={"looks": looks}) as follower,
+    ):
+        link = Link(db, [follower]).start()
+        looks.look = lambda: (follower.last_seq, follower.receiver.lag(link.now).events)
+        for number in range(5):
+            events(db, 100, seed=number, start=100 * number)
+            link.turn()
+        link.turns()
+        assert looks.seen == [(100 * before, 100) for before in range(5)]
+        assert follower.last_seq == 500
 
 
 def test_a_follower_begins_with_a_checkpoint(tmp_path: Path) -> None:

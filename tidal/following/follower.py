@@ -68,6 +68,11 @@ class FollowerDb(TidalDb):
         return self
 
     @property
+    def last_seq(self) -> int:
+        """The sequence of the newest event that reads answer from; the log may be a moment ahead of it."""
+        return self._host.applied_seq
+
+    @property
     def lag(self) -> Lag:
         """How far this store is behind its leader: events, and seconds by the clocks of both."""
         return self.receiver.lag(self._settings.wall_clock())

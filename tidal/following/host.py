@@ -66,6 +66,11 @@ class StoreHost:
         return self._log.epoch
 
     @property
+    def applied_seq(self) -> int:
+        """How far both log and state are: while a run is taken in, the log is ahead."""
+        return min(self._state_seq, self._log.last_seq)
+
+    @property
     def whole(self) -> bool:
         """Whether the log has come up to the state."""
         return self._log.last_seq >= self._state_seq

@@ -56,7 +56,11 @@ class Host(Protocol):
 
     @property
     def end(self) -> Link:
-        """The end of its log, which is durable and applied."""
+        """The end of its log, which is durable."""
+
+    @property
+    def applied_seq(self) -> int:
+        """How far the log is that is applied, too: what reads answer from; for any thread."""
 
     @property
     def epoch(self) -> int:
@@ -119,8 +123,8 @@ class SegmentReceiver:
         return self._channels
 
     def lag(self, now: int) -> Lag:
-        """Return how far this follower is behind what it knows of its leader."""
-        return self._progress.lag(self._host.end.last_seq, now)
+        """Return how far this follower is behind what it knows of its leader. For any thread."""
+        return self._progress.lag(self._host.applied_seq, now)
 
     @property
     def unhealthy(self) -> str | None:
