@@ -165,18 +165,22 @@ def test_the_child_of_a_fork_does_not_keep_the_port(tmp_path: Path) -> None:
     db = tidal.open(tmp_path / "store", schema=SCHEMA, metrics=HERE)
     address = db.metrics_address
     read, write = os.pipe()
+    begun, begins = os.pipe()
     if (child := os.fork()) == 0:
         os.close(write)
+        os.write(begins, b"x")  # what it does at the fork is done
         os.read(read, 1)
         os._exit(0)
     os.close(read)
     try:
+        assert os.read(begun, 1) == b"x"
         assert ask(address, "/healthz")[0] == 200
         db.close()
         with pytest.raises(ConnectionRefusedError):
             ask(address, "/healthz")
     finally:
-        os.close(write)
+        for end in (write, begun, begins):
+            os.close(end)
         os.waitpid(child, 0)
 
 

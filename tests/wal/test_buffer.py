@@ -391,8 +391,13 @@ from tidal.wal.buffer import BufferedLogWriter
 writer = BufferedLogWriter(OsFileSystem(), Path(sys.argv[1]), identity=LogIdentity(bytes(16), 1), next_seq=1,
     previous_hash=NO_HASH, sync=parse_sync("buffered:1ms"), wall_clock=time.time_ns,
     monotonic=time.monotonic, segment_bytes=20_000, queue_events=64)
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have started us with it ignored
-main, strikes, done = threading.main_thread().ident, int(sys.argv[2]), []
+main, strikes, done, inside = threading.main_thread().ident, int(sys.argv[2]), [], False
+
+def interrupt(number, frame):  # as Ctrl-C, where the loop can count it
+    global inside
+    if inside:
+        inside = False
+        raise KeyboardInterrupt
 
 def strike():
     for _ in range(strikes):
@@ -402,21 +407,20 @@ def strike():
 
 thread = threading.Thread(target=strike)
 told, hits, number = {}, 0, 0
-try:
-    thread.start()
-except KeyboardInterrupt:
-    hits += 1
+signal.signal(signal.SIGINT, interrupt)
+thread.start()
 while not done:
     try:
+        inside = True
         while not done:
             number += 1
             seq = writer.put((number, 0, 1.0, number, None, None, None))
             told[number] = seq
             if number % 50 == 0:
                 writer.settle()
+        inside = False
     except KeyboardInterrupt:
         hits += 1
-signal.signal(signal.SIGINT, signal.SIG_IGN)
 writer.close()
 sys.stdout.write(f"{hits} {writer.last_seq}\\n" + "\\n".join(f"{n} {s}" for n, s in told.items()))
 """

@@ -360,29 +360,32 @@ from conftest import Log
 
 log = Log(Path(sys.argv[1]))
 writer = log.writer("group", segment_bytes=20_000)
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have started us with it ignored
-storm, main = threading.Event(), threading.main_thread().ident
+storm, main, inside = threading.Event(), threading.main_thread().ident, False
+
+def interrupt(number, frame):  # as Ctrl-C, where the loop can count it
+    global inside
+    if inside:
+        inside = False
+        raise KeyboardInterrupt
 
 def strike():
     pauses = random.Random(3)
     while not storm.wait(pauses.uniform(0, 0.004)):
         signal.pthread_kill(main, signal.SIGINT)
 
+signal.signal(signal.SIGINT, interrupt)
 acknowledged, struck = [], 0
 thread = threading.Thread(target=strike)
 thread.start()
 while struck < 200:
     try:
+        inside = True
         written = writer.append(log.batch(1, writer.settle() + 1))
         writer.commit(written[1])
         acknowledged.append(written[0])
+        inside = False
     except KeyboardInterrupt:
         struck += 1
-while signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-    try:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-    except KeyboardInterrupt:
-        pass
 storm.set()
 thread.join()
 writer.close()
