@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
+from signal import SIGKILL
 from typing import Any
 
 import numpy as np
@@ -20,7 +23,7 @@ from tidal.errors import InvalidOption, MissingSegment, SchemaError, StoreMissin
 from tidal.format.segment import LogIdentity
 from tidal.history import read_history
 from tidal.inspect import verify
-from tidal.schema import EventBatch, Schema
+from tidal.schema import EventBatch, Schema, schema_to_json
 from tidal.store import StorePaths, load_store
 from tidal.testing.strategies import events, schemas, to_batch
 
@@ -303,6 +306,40 @@ def test_an_interrupted_rebuild_goes_on(
         with tidal.open(tmp_path / name, clock="event", read_only=True) as db:
             best.append(list(db.top("view", 30)))
     assert best[0] == best[1]
+
+
+KILLED = """
+import os, signal, sys
+import tidal
+from tidal.schema import schema_from_json
+
+def progress(events, share):
+    if events >= int(sys.argv[4]):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+with open(sys.argv[3], "rb") as text:
+    schema = schema_from_json(text.read())
+tidal.rebuild(sys.argv[1], sys.argv[2], schema=schema, resume=True, progress=progress)
+"""
+
+
+def test_a_killed_rebuild_goes_on(store: Path, tmp_path: Path) -> None:
+    """Nobody closes what it has open: its log ends where the last write did."""
+    (tmp_path / "schema.json").write_bytes(schema_to_json(CHANGED))
+    for least in (1, 70, 71, 200, LAST):
+        arguments = map(str, (store, tmp_path / "new", tmp_path / "schema.json", least))
+        killed = subprocess.run(
+            [sys.executable, "-c", KILLED, *arguments], cwd=Path(__file__).parents[1], check=False
+        )
+        assert killed.returncode == -SIGKILL
+        assert not (tmp_path / "new").exists()
+    report = tidal.rebuild(store, tmp_path / "new", schema=CHANGED, resume=True)
+    assert report.events == LAST
+    tidal.rebuild(store, tmp_path / "fresh", schema=CHANGED)
+    assert rows(tmp_path / "new") == rows(tmp_path / "fresh")
+    assert not verify(tmp_path / "new").findings
+    with tidal.open(tmp_path / "new", clock="event", read_only=True) as db:
+        assert db._ledger.state_digest() == fresh(store, CHANGED).state_digest()
 
 
 def test_only_the_same_rebuild_goes_on(store: Path, tmp_path: Path) -> None:
