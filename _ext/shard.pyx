@@ -118,9 +118,13 @@ cdef void offer_counts(
 
 cdef double sum_below(const Best *best, const Reader *reader) noexcept nogil:
     """A sum that, read, is certainly worse than the worst of the best: their order is that of the scores."""
-    cdef double value = worst_value(best) / reader.scale * reader.mantissa
-    value -= fabs(value) * 1e-15  # more than the roundings of this and of the reading together
+    cdef double value = below_roundings(worst_value(best) / reader.scale * reader.mantissa)
     return value if isfinite(value) else -INFINITY
+
+
+cdef inline double below_roundings(double value) noexcept nogil:
+    """A little less: by more than the roundings of this and of the reading of a sum together."""
+    return value - fabs(value) * 1e-15
 
 
 cdef class Shard:
@@ -194,7 +198,8 @@ cdef class Shard:
             for block in range(blocks):
                 if comparable(&bounds[block], &reader):
                     offer(&likely, block, bounds[block].largest[position])
-            floor = surely_reached(&likely, k)
+            # Sums that differ by a rounding may read alike, and then the smaller id comes first.
+            floor = below_roundings(surely_reached(&likely, k))
             for block in range(blocks):
                 if not comparable(&bounds[block], &reader) or bounds[block].largest[position] >= floor:
                     offer_scores(self.state, &best, rows_of(self.state, block), position, t, &reader)
