@@ -137,19 +137,19 @@ def test_a_count_that_fell_is_not_taken_for_what_it_was() -> None:
         check(START + hour * HOUR + 61 * 60 * SECOND)
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", [17, 42, 59])
 def test_sums_that_differ_by_a_rounding_and_read_alike_rank_by_id(seed: int) -> None:
     """Each entity has the same events, and adds them up in another order; they lie in eight blocks."""
     random = np.random.default_rng(seed)
     shard = Shard([HOUR], False, False, False)
     shards = ShardSet([shard])
-    weights, times = random.random(7).astype(np.float32), START + random.integers(0, HOUR // 6, 7)
+    weights, times = random.random(7).astype(np.float32), START + random.integers(0, 600 * SECOND, 7)
     ids = np.arange(1024, dtype=np.uint64)
     for entity in ids:
         order = random.permutation(7)
         shards.ingest(np.full(7, entity), weights[order], times[order])
     for minute in range(30):
-        now = START + HOUR + minute * 37 * SECOND
+        now = START + (600 + minute * 37) * SECOND
         values = shards.scores(ids, 0, now)
         for k in (1, 3, 5):
             found = shard.top_scores(k, 0, now)[0].tolist()
