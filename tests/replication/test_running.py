@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from waiting import until
 
-from tidal.errors import ReplicationError, StorageError, TransportError
+from tidal.errors import NoSpace, ReplicationError, StorageError, TransportError
 from tidal.replication import Outgoing, Running, Subscription
 from tidal.replication.running import waited
 from tidal.transports import InProcessTransport
@@ -70,6 +70,31 @@ def test_a_transport_that_fails_is_tried_again() -> None:
     assert out.receive(20.0) == b"c"
     assert running.lost == 2
     running.close()
+
+
+def test_a_first_message_that_is_not_taken_is_sent_again() -> None:
+    transport = Failing()
+    out = transport.subscribe("out")
+    transport.refusals = 2
+    running = Running(
+        transport, "in", Echo(), lambda: 7, name="test", poll_seconds=0.001,
+        first=lambda now: [Outgoing("out", b"here I am")],
+    )  # fmt: skip
+    assert out.receive(20.0) == b"here I am"
+    running.close()
+
+
+def test_a_full_disk_is_waited_for() -> None:
+    core = Echo()
+    core.failure = NoSpace("the disk is full")
+    running = started(InProcessTransport(), core)
+    until(lambda: core.steps >= 2)
+    core.failure = None
+    steps = core.steps
+    until(lambda: core.steps > steps)
+    assert running.alive
+    running.close()
+    assert running.error is None
 
 
 def test_it_ends_with_its_transport() -> None:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Final, Protocol, TypeVar
 
-from tidal.errors import ReplicationError, TidalError, TransportClosed, TransportError
+from tidal.errors import NoSpace, ReplicationError, TidalError, TransportClosed, TransportError
 from tidal.meters import said
 from tidal.replication.transport import Outgoing, Subscription, Transport
 
@@ -74,16 +74,18 @@ class Running:
             self._thread.join()
 
     def _run(self) -> None:
-        pause = _PAUSE_SECONDS[0]
+        pause, greeted = _PAUSE_SECONDS[0], False
         try:
-            self._send(self._work(self._first))
             while not self._stopping.is_set():
                 try:
+                    if not greeted:
+                        self._send(self._work(self._first))
+                        greeted = True
                     self._turn()
                     pause = _PAUSE_SECONDS[0]
                 except TransportClosed:
                     return
-                except TransportError as error:
+                except (TransportError, NoSpace) as error:  # what was lost by it is asked for again
                     about = said("replication_retry", error_type=type(error).__name__, seconds=pause)
                     _logger.warning("%s; tried again in %g s", error, pause, extra=about)
                     self._stopping.wait(pause)
