@@ -14,7 +14,6 @@ from tidal.opening import Wiring
 from tidal.opening import arguments as opening_arguments
 
 BATCH = 5_000
-CHUNKS_AHEAD = 6 << 20  # that wait to be written, or are made: as many as there are at times, not each time
 
 
 def test_memory_is_flat_over_any_range(
@@ -41,5 +40,7 @@ def test_memory_is_flat_over_any_range(
                 tracemalloc.stop()
 
         peak(BATCH)  # what is made at first use
-        short, long = peak(60 * BATCH), peak(200 * BATCH)
-        assert long < 1.1 * short + CHUNKS_AHEAD
+        # How much waits to be written differs from time to time: as much is written in short ranges as in long.
+        short = max(peak(60 * BATCH) for _ in range(4))
+        long = peak(200 * BATCH)
+        assert long < 1.1 * short
