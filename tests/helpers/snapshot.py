@@ -43,7 +43,11 @@ def snapshot(**changes: Any) -> dict[str, Any]:
         "archive": {"error": None},
         "disk": {"log": 5_000_000, "archive": 186, "checkpoints": 0, "entities": 0, "quarantine": 0,
                  "exports": 0, "total": 5_000_186, "segments": 2, "free": 80_000_000_000},
-        "followers": [{"name": "replica", "seq": 999_000, "lag": 1_000}],
+        "followers": [{"name": "replica", "seq": 999_000, "lag": 1_000, "state": None, "heard_seconds": None,
+                       "held_bytes": None}],
+        "following": None,
+        "regions": None,
+        "streams": [],
         "jobs": [
             {"id": "0" * 32, "number": 2, "dataset": "signals", "format": "csv", "status": "running",
              "share": 0.42, "rows": 7, "bytes": 0, "reason": None, "download": None},

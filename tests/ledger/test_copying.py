@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tidal._ext import saved
 from tidal._ext.saved import widened
 from tidal._ext.shard import Shard, ShardCopy
+from tidal._ext.shards import ShardSet
 from tidal.ledger import SignalLedger, copying
 from tidal.schema import EventBatch, Schema, SchemaBuilder
 
@@ -146,3 +148,27 @@ def test_the_columns_of_a_day_have_room_wherever_they_lie() -> None:
         copy.take()
         assert copy.room == room  # nothing came meanwhile
         assert loaded(SCHEMAS["hours"], 1, copy).state_digest() == live.state_digest()
+
+
+@pytest.mark.parametrize("step", ["fit", "take"])
+def test_a_copy_that_got_no_memory_takes_nothing_into_what_it_gave_back(
+    step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shard = Shard([HOUR], True, True, True)
+    copy = ShardCopy(shard)
+    ids, weights = np.arange(2_000, dtype=np.uint64), np.ones(2_000, np.float32)
+    ShardSet([shard]).ingest(ids, weights, np.full(2_000, START))
+
+    class NoMemory:
+        uint8 = np.uint8
+
+        def empty(self, *_: object) -> None:
+            raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(saved, "np", NoMemory())
+        for _ in range(2):
+            with pytest.raises(MemoryError):
+                copy.fit() if step == "fit" else copy.take(START)
+    copy.take(START)
+    assert copy.arrays()["entity_id"].tolist() == ids.tolist()

@@ -17,6 +17,7 @@ from blake3 import blake3
 from tidal.errors import FormatError, FormatTooNew
 
 _HASH = "blake3"
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 _HEXADECIMAL = re.compile(r"[0-9a-f]*", re.ASCII)
 
 
@@ -26,7 +27,7 @@ def encode_document(body: Mapping[str, object]) -> bytes:
     >>> encode_document({"format": 1})[:24]
     b'{"blake3":"694f4047633a8'
     """
-    return _canonical({**body, _HASH: _digest(body)}) + b"\n"
+    return _with_digest(body, _digest(body))
 
 
 def decode_document(data: bytes, *, version: int, fields: Collection[str], bytes_max: int) -> dict[str, Any]:
@@ -41,7 +42,8 @@ def decode_document(data: bytes, *, version: int, fields: Collection[str], bytes
         body = json.loads(data)
         if not isinstance(body, dict):
             raise FormatError("not a JSON object")
-        if body.pop(_HASH, None) != _digest(body) or data != encode_document(body):
+        said = body.pop(_HASH, None)
+        if said != _digest(body) or data != _with_digest(body, said):
             raise FormatError("its hash does not match its bytes")
     except FormatError:
         raise
@@ -71,9 +73,13 @@ def bytes_of(body: Mapping[str, Any], field: str, length: int) -> bytes:
     return bytes.fromhex(text)
 
 
+def _with_digest(body: Mapping[str, object], digest: str) -> bytes:
+    return _canonical({**body, _HASH: digest}) + b"\n"
+
+
 def _digest(body: Mapping[str, object]) -> str:
     return blake3(_canonical(body)).hexdigest()
 
 
 def _canonical(body: Mapping[str, object]) -> bytes:
-    return json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
+    return _CANONICAL.encode(body).encode()

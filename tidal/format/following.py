@@ -15,7 +15,7 @@ from tidal.records import record
 FOLLOWING_FORMAT: Final = 1
 FOLLOWING_BYTES_MAX: Final = 4_096
 _FIELDS: Final = ("store_id", "leader_epoch", "claim")
-_CLAIM_MAX: Final = 200
+CLAIM_MAX: Final = 200
 
 
 @record
@@ -47,6 +47,6 @@ def decode_following(data: bytes) -> Following:
         data, version=FOLLOWING_FORMAT, fields=_FIELDS, bytes_max=FOLLOWING_BYTES_MAX
     )
     claim = body["claim"]
-    if not isinstance(claim, str) or not claim.isascii() or not 1 <= len(claim) <= _CLAIM_MAX:
-        raise FormatError(f"claim is not 1 to {_CLAIM_MAX} characters of ASCII")
+    if not isinstance(claim, str) or not claim.isascii() or not 1 <= len(claim) <= CLAIM_MAX:
+        raise FormatError(f"claim is not 1 to {CLAIM_MAX} characters of ASCII")
     return Following(bytes_of(body, "store_id", STORE_ID_BYTES), integer_of(body, "leader_epoch"), claim)

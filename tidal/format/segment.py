@@ -36,7 +36,7 @@ from typing import Final
 
 import blake3
 
-from tidal.errors import FormatError, FormatTooNew
+from tidal.errors import FormatError, FormatTooNew, InvalidOption
 from tidal.format.payload import TypeSet
 from tidal.records import record
 
@@ -86,6 +86,13 @@ def segment_name(identity: LogIdentity, base_seq: int) -> str:
     'wal-00000000000000000042.seg'
     """
     return place_name(identity, base_seq, _PREFIX, _SUFFIX)
+
+
+def checked_place_number(said: str, number: object) -> int:
+    """Return the number of a region or a shard; InvalidOption, which repeats what was said, for any other."""
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= U16_MAX:
+        raise InvalidOption(f"{said}: choose an integer from 0 to {U16_MAX}")
+    return int(number)
 
 
 def parse_segment_name(name: str) -> tuple[int, int, int] | None:

@@ -89,6 +89,7 @@ ENTRY_FIELDS: Final = (
 
 _HEADER = struct.Struct("<" + "".join(form for _, form in HEADER_FIELDS))
 _ENTRY = struct.Struct("<" + "".join(form for _, form in ENTRY_FIELDS))
+_HEADER_NAMES, _ENTRY_NAMES = (tuple(name for name, _ in layout) for layout in (HEADER_FIELDS, ENTRY_FIELDS))
 _SHAPE = struct.Struct(f"<{DIMENSIONS_MAX}Q")
 _DIGEST_BYTES = 32
 HEADER_BYTES: Final = _HEADER.size
@@ -284,7 +285,7 @@ def decode_header(data: bytes, file_bytes: int) -> SnapshotHeader:
     """
     if len(data) != HEADER_BYTES:
         raise DamagedSnapshot(0, f"the file has {file_bytes} bytes, fewer than its header")
-    values: dict[str, Any] = dict(zip(_names(HEADER_FIELDS), _HEADER.unpack(data), strict=True))
+    values: dict[str, Any] = dict(zip(_HEADER_NAMES, _HEADER.unpack(data), strict=True))
     if values["magic"] != MAGIC:
         raise DamagedSnapshot(0, "this is not a checkpoint: the magic number is missing")
     if values["header_digest"] != _header_digest(data[:-_DIGEST_BYTES]):
@@ -363,7 +364,7 @@ def check_digest(entry: SectionEntry, digest: bytes) -> None:
 
 
 def _decode_entry(data: bytes, place: int) -> SectionEntry:
-    values: dict[str, Any] = dict(zip(_names(ENTRY_FIELDS), _ENTRY.unpack(data), strict=True))
+    values: dict[str, Any] = dict(zip(_ENTRY_NAMES, _ENTRY.unpack(data), strict=True))
     name = values["name"].rstrip(b"\0").decode("ascii", "replace")
     dtype = values["dtype"].rstrip(b"\0").decode("ascii", "replace")
     shape = _SHAPE.unpack(values["shape"])
@@ -437,7 +438,3 @@ def _align(offset: int) -> int:
 
 def _padding(offset: int) -> bytes:
     return bytes(_align(offset) - offset)
-
-
-def _names(layout: tuple[tuple[str, str], ...]) -> tuple[str, ...]:
-    return tuple(name for name, _ in layout)

@@ -113,11 +113,9 @@ class JobRequest:
             encoding = encoding_of(None, body["format"], body["compression"])
         except InvalidOption as error:
             raise FormatError(str(error)) from None
-        chosen = {
-            "format": encoding.format,
-            "compression": encoding.compression,
-            "keys": body["keys"] is True,
-        }
+        if encoding.compression != body["compression"] or type(body["keys"]) is not bool:
+            raise FormatError("compression and keys of a request are not as they are written")
+        chosen = {"format": encoding.format, "compression": encoding.compression}
         return cls(**{**body, **chosen, "signal_types": tuple(types)})
 
 

@@ -222,13 +222,21 @@ class SignalLedger:
         return LedgerCopy(self._tables)
 
     def load(self, meta: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Add a saved state; into an empty ledger with as many shards this restores it byte for byte."""
-        for name, clock in meta["clocks"].items():
-            shards: list[SavedShard] = [
-                widened({array: arrays[f"{name}/{number}/{array}"] for array in ARRAYS})
-                for number in range(meta["shards"][name])
-            ]
-            self.table(name).merge(shards, clock)
+        """Add a saved state; into an empty ledger with as many shards this restores it byte for byte.
+
+        ValueError, with a part of it added, for what save() of a ledger with this schema never returns.
+        """
+        try:
+            for name, clock in meta["clocks"].items():
+                shards: list[SavedShard] = [
+                    widened({array: arrays[f"{name}/{number}/{array}"] for array in ARRAYS})
+                    for number in range(meta["shards"][name])
+                ]
+                self.table(name).merge(shards, clock)
+        except ValueError:
+            raise
+        except (LookupError, TypeError, AttributeError, OverflowError) as error:
+            raise ValueError(f"not what a ledger of this schema saves: {error!r}") from error
 
     def merge(self, other: SignalLedger) -> None:
         """Add the state of a ledger over other events: this becomes the ledger of the union."""

@@ -85,6 +85,11 @@ class Sessions:
         self._host.check_open()
         return self._writing.get(self._id(session_id))
 
+    def find(self, session_id: int | str) -> SessionSummary | None:
+        """Return what is known of a session, None if nothing is."""
+        self._host.check_open()
+        return self._writing.known(self._id(session_id))
+
     def summaries(self, user_id: int | str | None = None, since: Any = None) -> list[SessionSummary]:
         """Return the sessions that are open or remembered, those opened first come first.
 

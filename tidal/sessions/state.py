@@ -174,14 +174,17 @@ class SessionState:
         """Become what checkpoint() saved. ValueError, KeyError or TypeError for what it never saves."""
         if not state:
             return
-        body = json.loads(state)
-        if body["version"] != _VERSION:
-            raise ValueError(f"sessions of version {body['version']!r}")
+        try:
+            body = json.loads(state)
+        except RecursionError as error:
+            raise ValueError(f"sessions in no form that is saved: {error}") from error
+        if body["version"] != _VERSION or type(body["clock"]) is not int:
+            raise ValueError(f"sessions of version {body['version']!r}, at {body['clock']!r}")
         opened, closed = ([_Entry.from_row(row) for row in body[name]] for name in ("open", "closed"))
         with self._lock:
             self._open = {entry.id: entry for entry in opened}
             self._closed = {entry.id: entry for entry in closed}
-            self._clock, self.used = int(body["clock"]), True
+            self._clock, self.used = body["clock"], True
             self._forget(self._clock)
 
     # ------------------------------------------------------------------------------ asked

@@ -238,7 +238,7 @@ def _archive_check(_: Arguments, found: Any) -> bool:
 
 FILE_TARGETS: Final[dict[str, BulkTarget]] = {
     "checkpoint header": BulkTarget(
-        _make_snapshot_headers, snapshot.decode_header, _SNAPSHOT_ERRORS, _snapshot_header_check, 250_000, 4
+        _make_snapshot_headers, snapshot.decode_header, _SNAPSHOT_ERRORS, _snapshot_header_check, 150_000, 4
     ),
     "checkpoint": BulkTarget(
         _make_snapshots, decode_snapshot, _SNAPSHOT_ERRORS, _snapshot_check, 100_000, 8, 512
@@ -248,7 +248,7 @@ FILE_TARGETS: Final[dict[str, BulkTarget]] = {
         archive.decode_archive_header,
         _ARCHIVE_ERRORS,
         _archive_header_check,
-        250_000,
+        150_000,
         4,
     ),
     "archive": BulkTarget(_make_archives, decode_archive, _ARCHIVE_ERRORS, _archive_check, 100_000, 8, 512),

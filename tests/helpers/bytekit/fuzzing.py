@@ -11,10 +11,13 @@ from typing import Final
 
 from bytekit.arrow_target import ARROW
 from bytekit.guards import hang_guard
+from bytekit.outside_targets import OUTSIDE
+from bytekit.region_targets import REGIONS
 from bytekit.replication_targets import REPLICATION
 from bytekit.targets import TARGETS, Input, Target
 
-ALL: Final = {**TARGETS, **REPLICATION, "arrow": ARROW}
+DECODERS: Final = {**REPLICATION, **REGIONS, **OUTSIDE}
+ALL: Final = {**TARGETS, **{name: it.target() for name, it in DECODERS.items()}, "arrow": ARROW}
 MARGIN_BYTES: Final = 1 << 20  # beside what a target's cap names
 
 

@@ -2,106 +2,133 @@
 
 from __future__ import annotations
 
+import functools
 import random
 from typing import Final
 
 import numpy as np
+from blake3 import blake3
 
-from bytekit import mutate
+from bytekit.bulk_documents import plain_document, with_hash
+from bytekit.decoders import Decoder, same
 from bytekit.segments import make_segment, random_batch
-from bytekit.targets import SCHEMA, Input, Target, _document, _file_cap
 from tidal.errors import ForeignHistory, FormatError, FormatTooNew
-from tidal.format import segment
+from tidal.format import frame, segment
 from tidal.format.following import Following, decode_following, encode_following
 from tidal.replication import messages
 from tidal.replication.frames import CheckedRun, Run, check_run
 from tidal.replication.offer import Beginning, decode_offer
-from tidal.schema import schema_to_json
+from tidal.schema import SchemaBuilder, schema_to_json
 from tidal.wal.segments import Link
 
-_ENVELOPE: Final = messages.Envelope(bytes(range(16)), 1, 2, 3, 4)
-_MESSAGES: Final[list[messages.Message]] = [
-    messages.Batch(bytes(128), 128, 1, 9, 9, 500, 100, bytes(400)),
-    messages.Heartbeat(1, 9, bytes(32), 10, 3, 5, bytes(32), bytes(32)),
-    messages.Mark("f", 9, 0, bytes(32)),
-    messages.Request("f", messages.Want.LOG, 9, bytes(32), 3, b""),
-    messages.Request("follower-2", messages.Want.RECORDS, 0, bytes(32), 0, b"\0key"),
-    messages.Offer(b"{}"),
-    messages.Piece(9, 100, 5000, bytes(100)),
-    messages.Piece(9, 0, 0, b""),
-    messages.Records(b"\0key", False, ((0, b"k", b"v" * 50), (2, b"", b""))),
-    messages.Records(b"", True, ()),
-]
+_ERRORS: Final = (FormatError, FormatTooNew)
+_HEADER: Final = segment.SEGMENT_HEADER.size
+_SCHEMA: Final = SchemaBuilder().signal("view", half_life="7d").build()
+_HASH_AT, _LINK_AT, _BODY_AT = 32, 64, 96  # in a frame
 
 
-def _message_input(rng: random.Random) -> Input:
-    whole = messages.encode_message(_ENVELOPE, rng.choice(_MESSAGES))
-    if rng.random() < 0.1:
-        return Input(mutate.some_bytes(rng, whole))
-    body = whole[:-32]
-    for _ in range(rng.choice((0, 1, 1, 2))):
-        place = rng.randrange(6, len(body)) if rng.random() < 0.9 else rng.randrange(len(body))
-        if rng.random() < 0.2:
-            body = body[:place] if rng.random() < 0.5 else body[:place] + rng.randbytes(4) + body[place:]
-        else:
-            body = body[:place] + rng.choice((b"\0", b"\1", b"\xff", rng.randbytes(1))) + body[place + 1 :]
-        body = body or b"\0"
-    return Input(body + messages._hash(body))
+# ------------------------------------------------------------------------------------ messages
 
 
-def _message_check(given: Input, found: tuple[messages.Envelope, messages.Message]) -> bool:
-    return messages.encode_message(*found) == given.data
+def _message_of(rng: random.Random) -> messages.Message:
+    """Return a message of any kind."""
+    seq, digest = rng.randrange(1, 1 << 40), rng.randbytes(32)
+    name = rng.choice(("f", "follower-2", "é"))
+    data = rng.randbytes(rng.randrange(1, 60))
+    made: list[messages.Message] = [
+        messages.Batch(rng.randbytes(128), 128, seq, seq + 9, seq, 100 + len(data), rng.randrange(100), data),
+        messages.Heartbeat(1, seq, digest, seq + 5, 3, rng.randrange(seq), digest, digest),
+        messages.Mark(name, seq, rng.randrange(9), digest, rng.randrange(9)),
+        messages.Request(name, rng.choice(tuple(messages.Want)), seq, digest, 3, rng.choice((b"", b"\0key"))),
+        messages.Answer(seq, digest, rng.random() < 0.5, 3, 5, digest),
+        messages.Offer(data),
+        rng.choice((messages.Piece(seq, 100, 5000, data), messages.Piece(seq, 0, 0, b""))),
+        messages.Records(b"\0key", rng.random() < 0.5, ((0, b"k", data), (2, b"", b""))[: rng.randrange(3)]),
+    ]
+    return rng.choice(made)
 
 
-def _run_input(rng: random.Random) -> Input:
-    """A good segment, of which a piece is changed, its header perhaps with the right hash again."""
-    counts = [rng.randrange(1, 9) for _ in range(rng.randrange(1, 4))]
-    made = make_segment(
-        [random_batch(np.random.default_rng(seed), n) for seed, n in enumerate(counts)], sealed=False
-    )
-    data = bytes(made.data)
-    if rng.random() < 0.6:
-        place = rng.randrange(len(data))
-        data = data[:place] + rng.randbytes(1) + data[place + 1 :]
-        if rng.random() < 0.7 and place < 96:
-            head = data[:96]
-            data = head + segment._header_hash(head) + data[128:]
-    if rng.random() < 0.1:
-        data = data[: rng.randrange(129, len(data) + 1)]
-    return Input(data)
+def _message(rng: random.Random) -> bytes:
+    numbers = (rng.randrange(3), rng.randrange(3), rng.randrange(1 << 60), rng.randrange(1 << 60))
+    envelope = messages.Envelope(rng.randbytes(16), *numbers)
+    return messages.encode_message(envelope, _message_of(rng))[: -messages.HASH_BYTES]
 
 
-def _check_run(given: Input) -> CheckedRun:
-    log = segment.decode_segment_header(memoryview(given.data))[0].log
-    after = Link(0, segment.NO_HASH, 0, "start")
-    return check_run(Run(given.data[:128], 128, given.data[128:]), log, after)
+# ------------------------------------------------------------------------------------ runs of frames
 
 
-def _run_check(given: Input, found: CheckedRun) -> bool:
-    return bool(found.frames) and b"".join(it.data for it in found.frames) == given.data[128:]
+@functools.lru_cache(maxsize=64)
+def _segment(seed: int) -> bytes:
+    counts = [1 + seed % 3, 2][: 1 + seed % 4 // 3]
+    batches = [random_batch(np.random.default_rng(seed + number), n) for number, n in enumerate(counts)]
+    return bytes(make_segment(batches, sealed=False).data)
+
+
+def _sealed_run(body: bytes) -> bytes:
+    """Return a segment with the right hashes of its header and frames, each linked to what is before it."""
+    data = bytearray(body)
+    if len(data) < _HEADER:
+        return body
+    before = data[_HEADER - 32 : _HEADER] = segment._header_hash(bytes(data[: _HEADER - 32]))
+    view = memoryview(data)
+    try:
+        identity = segment.decode_segment_header(view)[0].identity
+        at = _HEADER
+        while at < len(data):
+            end = frame.claimed_end(view, at)
+            data[at + _LINK_AT : at + _BODY_AT] = before
+            digest = blake3(data[at + _BODY_AT : end]).digest()
+            before = frame._hash(identity, at, bytes(before), bytes(data[at : at + _HASH_AT]), digest)
+            data[at + _HASH_AT : at + _LINK_AT] = before
+            at = end
+    except _ERRORS:
+        pass  # what is behind that is not looked at
+    return bytes(data)
+
+
+def _check_run(data: bytes) -> CheckedRun:
+    log = segment.LogIdentity(*_identity())
+    return check_run(Run(data[:_HEADER], _HEADER, data[_HEADER:]), log, Link(0, segment.NO_HASH, 0, "start"))
+
+
+@functools.cache
+def _identity() -> tuple[bytes, int, int, int]:
+    log = segment.decode_segment_header(memoryview(_segment(0)))[0].log
+    return log.store_id, log.epoch, log.region, log.shard
+
+
+def _run_check(data: bytes, found: CheckedRun) -> bool:
+    return bool(found.frames) and b"".join(it.data for it in found.frames) == data[_HEADER:]
+
+
+# ------------------------------------------------------------------------------------ documents
 
 
 def _offer(rng: random.Random) -> bytes:
     seq = rng.choice((0, 5, 900))
-    return Beginning(bytes(16), 1, 2, 3, schema_to_json(SCHEMA), seq or 1, bytes(32), seq, 4096).encode()
+    beginning = Beginning(
+        rng.randbytes(16), 1, 2, 3, schema_to_json(_SCHEMA), seq or 1, rng.randbytes(32), seq, 4096, 2
+    )
+    return plain_document(beginning.encode())
 
 
-REPLICATION: Final[dict[str, Target]] = {
-    "message": Target(
-        _message_input, lambda given: messages.decode_message(given.data), (FormatError, FormatTooNew),
-        lambda given: 40 * len(given.data), _message_check,
+def _following(rng: random.Random) -> bytes:
+    return plain_document(encode_following(Following(rng.randbytes(16), rng.randrange(99), "node/1")))
+
+
+REPLICATION: Final[dict[str, Decoder]] = {
+    "message": Decoder(
+        _message, messages.decode_message, lambda data, found: messages.encode_message(*found) == data,
+        lambda body: body + messages._hash(body), _ERRORS, share=900_000,
     ),
-    "run of frames": Target(
-        _run_input, _check_run, (FormatError, FormatTooNew, ForeignHistory),
-        lambda given: (1 << 20) + 40 * len(given.data), _run_check,
+    "run of frames": Decoder(
+        lambda rng: _segment(rng.randrange(64)), _check_run, _run_check, _sealed_run,
+        (*_ERRORS, ForeignHistory), share=25_000,
     ),
-    "offer": Target(
-        lambda rng: Input(_document(rng, _offer(rng))), lambda given: decode_offer(given.data),
-        (FormatError, FormatTooNew), _file_cap, lambda given, found: found.encode() == given.data,
+    "offer": Decoder(
+        _offer, decode_offer, same(Beginning.encode), with_hash, _ERRORS, json=True, share=25_000
     ),
-    "following.json": Target(
-        lambda rng: Input(_document(rng, encode_following(Following(bytes(16), 7, "node/1")))),
-        lambda given: decode_following(given.data), (FormatError, FormatTooNew), _file_cap,
-        lambda given, found: encode_following(found) == given.data,
+    "following.json": Decoder(
+        _following, decode_following, same(encode_following), with_hash, _ERRORS, json=True, share=25_000
     ),
 }  # fmt: skip
