@@ -96,7 +96,7 @@ def test_a_changed_byte_is_refused_and_changes_nothing() -> None:
     assert b.exchange.refused == len(answer) and b.values.items() == {}
 
 
-@pytest.mark.parametrize("data", [b"", b"TdlR", encode_message(Kind.PIECE, 1, GROUP, b"")[:-1]])
+@pytest.mark.parametrize("data", [b"", b"TdlG", encode_message(Kind.PIECE, 1, GROUP, b"")[:-1]])
 def test_what_is_no_message_is_refused(data: bytes) -> None:
     with pytest.raises(FormatError):
         decode_message(data, GROUP)
@@ -108,7 +108,7 @@ def test_what_is_no_message_is_refused(data: bytes) -> None:
 def test_versions_and_kinds_are_told_apart_under_a_good_hash(
     version: int, kind: int, error: type[Exception]
 ) -> None:
-    head = struct.pack(">4sBBH16s", b"TdlR", version, kind, 1, GROUP)
+    head = struct.pack(">4sBBH16s", b"TdlG", version, kind, 1, GROUP)
     digest = blake3(b"tidal region message 1\0" + head).digest()
     with pytest.raises(error):
         decode_message(head + digest, GROUP)

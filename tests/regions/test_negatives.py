@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tidal.errors import FormatError, InvalidOption, StorageError
 from tidal.regions import HardNegatives, Stamp
-from tidal.regions.negatives import Delta, Entry, NegativeKey, decode_delta, encode_delta
+from tidal.regions.negatives import Delta, Entry, NegativeKey, Vector, decode_delta, encode_delta
 
 KEY = NegativeKey(1, 1, 9)
 
@@ -69,6 +73,79 @@ def test_a_delta_claims_no_more_than_its_sender_has() -> None:
     source.put("hide", 1, 9, lambda: at(1, 2))
     ahead.put("hide", 1, 4, lambda: at(5, 3))
     assert source.delta(ahead.vector()).base == {}
+    assert source.delta({2: at(9, 2)}).base == {2: at(1, 2)}
+
+
+def newer_by_hand(node: HardNegatives, base: Vector) -> dict[NegativeKey, Entry]:
+    """The entries of which somebody with a vector lacks something: all of them looked at."""
+    everything = node.delta({}).entries
+    assert len(everything) == len(node)
+    lacking = {
+        key for key, it in everything.items() for stamp in it.stamps if stamp > base.get(stamp.node, at(0))
+    }
+    return {key: everything[key] for key in lacking}
+
+
+class Replicas:
+    """Three nodes that hide and take back, and pass deltas on: any of them, at any time, made for anybody."""
+
+    def __init__(self) -> None:
+        self.nodes = [HardNegatives() for _ in range(3)]
+        self.sent: list[Delta] = []
+        self.written: list[tuple[NegativeKey, Stamp, bool]] = []
+
+    def put(self, node: int, user: int, target: int, on: bool) -> None:
+        stamp = at(len(self.written) + 1, node)
+        self.nodes[node].put("hide", user, target, lambda: stamp, on=on)
+        self.written.append((NegativeKey(user, 1, target), stamp, on))
+
+    def send(self, node: int, to: int, *, lost: bool) -> None:
+        """Everybody may hear what is meant for one, sooner or later: see take()."""
+        base = self.nodes[to].vector()
+        self.sent.append(self.nodes[node].delta(base))
+        assert self.sent[-1].entries == newer_by_hand(self.nodes[node], base)
+        if not lost:
+            self.nodes[to].absorb(self.sent[-1])
+
+    def take(self, node: int, back: int) -> None:
+        """Have a node hear one of the latest."""
+        if self.sent:
+            self.nodes[node].absorb(self.sent[-1 - back % len(self.sent)])
+
+    def check(self) -> None:
+        """What a vector says is there is there."""
+        for node in self.nodes:
+            vector = node.vector()
+            for key, stamp, on in self.written:
+                if vector.get(stamp.node, at(0)) >= stamp:
+                    entry = node._entry(key)
+                    assert ((entry.on if on else entry.off) or at(0)) >= stamp
+
+
+THREE = st.integers(0, 2)
+
+
+@given(st.lists(
+    st.tuples(st.just("put"), THREE, st.tuples(st.integers(0, 1), st.integers(0, 1), st.booleans()))
+    | st.tuples(st.just("send"), THREE, st.tuples(THREE, st.booleans()))
+    | st.tuples(st.just("take"), THREE, st.integers(0, 3)),
+    max_size=25,
+))  # fmt: skip
+@settings(max_examples=100, deadline=None)
+def test_whatever_deltas_come_a_vector_never_says_too_much(steps: list[tuple[str, int, Any]]) -> None:
+    replicas = Replicas()
+    for what, node, more in steps:
+        if what == "put":
+            replicas.put(node, *more)
+        elif what == "send":
+            replicas.send(node, more[0], lost=more[1])
+        else:
+            replicas.take(node, more)
+        replicas.check()
+    for one, other in 2 * [(0, 1), (1, 2), (2, 0)]:
+        for a, b in ((one, other), (other, one)):
+            replicas.nodes[b].absorb(replicas.nodes[a].delta(replicas.nodes[b].vector()))
+    assert len({node.encode() for node in replicas.nodes}) == 1
 
 
 def test_what_cannot_be_kept_does_not_count() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -11,8 +12,18 @@ import numpy as np
 import pytest
 
 import tidal
-from tidal.errors import InvalidOption, ReadOnly, StoreClosed, StoreMissing
-from tidal.regions import Region, RegionLink
+from tidal.errors import (
+    CorruptStore,
+    InvalidOption,
+    NoSpace,
+    ReadOnly,
+    StoreClosed,
+    StoreMissing,
+    TransportClosed,
+    TransportError,
+)
+from tidal.regions import Region, RegionLink, link
+from tidal.storage.keys import Tag, encode_key
 from tidal.testing import ManualClock
 from tidal.transports.memory import InProcessTransport
 
@@ -86,6 +97,23 @@ def test_own_events_count_at_once_and_others_when_they_came(three: Three) -> Non
     assert [it.count("view", 1, "all") for it in three.regions] == [1, 1, 1]
 
 
+def test_a_state_is_sent_once_for_all_who_lack_it(three: Three, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, answers = three.regions[0], []
+    take = first.on_message
+
+    def noted(data: bytes, now: int) -> list[bytes]:
+        found = take(data, now)
+        answers.extend(found)
+        return found
+
+    monkeypatch.setattr(first, "on_message", noted)
+    for _ in range(2):
+        three.dbs[0].signal("view", 1)
+        three.exchange(rounds=1)
+    assert len(answers) == 2
+    assert [it.count("view", 1, "all") for it in three.regions] == [2, 2, 2]
+
+
 def test_what_two_cannot_tell_each_other_goes_by_the_third(three: Three) -> None:
     three.dbs[0].signal("view", 1)
     three.exchange(without=3)
@@ -153,6 +181,15 @@ def test_a_region_needs_a_folder_that_it_may_write_and_its_own_number(tmp_path: 
         Region(db, region=1, members=(1, 2))
 
 
+def test_a_region_is_the_one_that_its_store_is_of(tmp_path: Path) -> None:
+    with tidal.open(tmp_path / "s", schema=SCHEMA, region=2) as db:
+        assert Region(db, members=(1, 2)).region == Region(db, region=2, members=(1, 2)).region == 2
+        with pytest.raises(InvalidOption, match="made as region 2, not region=1"):
+            Region(db, region=1, members=(1, 2))
+    with tidal.open(tmp_path / "t", schema=SCHEMA) as db:
+        assert Region(db, members=(0, 1)).region == 0 and Region(db, region=1, members=(0, 1)).region == 1
+
+
 def test_a_closed_database_is_said_to_be_closed(three: Three) -> None:
     region = three.regions[0]
     three.dbs[0].close()
@@ -174,6 +211,71 @@ def test_links_move_the_messages(tmp_path: Path) -> None:
             time.sleep(0.01)
         links[0].close()
         links[0].close()
+
+
+def test_a_record_that_is_none_is_named(tmp_path: Path) -> None:
+    with tidal.open(tmp_path / "s", schema=SCHEMA) as db:
+        for keyspace, key in (
+            ("users", encode_key(1, Tag.REL, b"n\x09" + bytes(8))),
+            ("users", encode_key(1, Tag.REL, b"n")),
+            ("items", encode_key(0, Tag.MV, b"region\x07a")),
+            ("items", encode_key(0, Tag.MV, b"region")),
+        ):
+            db._engine.put(keyspace, key, bytes(27) + b"\1")
+            with pytest.raises(CorruptStore, match=f"record {key.hex()}: "):
+                Region(db, region=1, members=(1, 2))
+            db._engine.delete(keyspace, key)
+
+
+def test_messages_are_no_larger_than_the_transport_takes(tmp_path: Path) -> None:
+    with InProcessTransport(max_payload=5000) as transport, tidal.open(tmp_path / "s", schema=SCHEMA) as db:
+        with pytest.raises(InvalidOption, match="give the region max_payload=5000"):
+            RegionLink(Region(db, region=1, members=(1, 2)), transport)
+        with pytest.raises(InvalidOption, match="choose 4096 bytes or more"):
+            Region(db, region=1, members=(1, 2), max_payload=100)
+        RegionLink(Region(db, region=1, members=(1, 2), max_payload=5000), transport).close()
+
+
+def test_a_full_disk_and_a_transport_that_fails_are_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(link, "_POLL_SECONDS", 0.001)
+    with InProcessTransport() as transport, tidal.open(tmp_path / "s", schema=SCHEMA) as db:
+        region, went_on = Region(db, region=1, members=(1, 2), interval="1ms"), threading.Event()
+        troubles: list[Exception] = [NoSpace(28, "the disk is full"), TransportError("away")]
+
+        def step(now: int) -> list[bytes]:
+            if troubles:
+                raise troubles.pop(0)
+            went_on.set()
+            return []
+
+        monkeypatch.setattr(region, "step", step)
+        with RegionLink(region, transport) as linked:
+            assert went_on.wait(60)
+        assert linked.failure is None
+    assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
+
+
+def test_why_a_link_ended_is_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with tidal.open(tmp_path / "s", schema=SCHEMA) as db:
+        region = Region(db, region=1, members=(1, 2), interval="1ms")
+        with InProcessTransport() as transport:
+            closed = RegionLink(region, transport)
+        closed._thread.join(60)
+        assert isinstance(closed.failure, TransportClosed)
+        assert not caplog.records[0].exc_info
+
+        def step(now: int) -> list[bytes]:
+            raise ValueError("a bug")
+
+        monkeypatch.setattr(region, "step", step)
+        with InProcessTransport() as transport, RegionLink(region, transport) as broken:
+            broken._thread.join(60)
+        assert isinstance(broken.failure, ValueError)
+        assert "a bug" in str(caplog.records[1].exc_info)
 
 
 def test_a_link_ends_with_its_database(tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def test_states_of_another_schema_do_not_merge() -> None:
 
 
 @pytest.mark.parametrize("key", STATES)
-def test_what_was_written_is_read(key: tuple[int, int, int]) -> None:
+def test_what_was_written_is_read(key: tuple[int, int, int, int, int]) -> None:
     state = STATES[key]
     again = NodeState.decode(state.encode(), SCHEMA)
     assert (again.node, again.store_id, again.version) == (state.node, state.store_id, state.version)
@@ -110,5 +110,14 @@ def test_no_byte_can_change_unseen() -> None:
 
 def test_two_stores_with_one_number_are_told_apart() -> None:
     part = SignalsPart(state_of((1, 5)))
-    with pytest.raises(FormatError, match="another store than before"):
+    for seq in (3, 6):  # a later state, or one that would be passed over
+        with pytest.raises(FormatError, match="another store than before"):
+            part.decode(node_state(1, seq, store=9).encode())
+
+
+def test_a_state_with_this_nodes_number_is_of_its_own_store() -> None:
+    """Else another region with this number, which is heard first, would be told of in its place."""
+    part = SignalsPart(CrdtSignalState(SCHEMA), stores={1: (1).to_bytes(16, "big")})
+    with pytest.raises(FormatError, match="two regions have one number"):
         part.decode(node_state(1, 6, store=9).encode())
+    assert part.take(part.decode(node_state(1, 6).encode()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from tidal.errors import FormatError, InvalidOption, LimitExceeded
@@ -20,6 +21,13 @@ def test_a_counter_is_never_below_zero_and_forgets_nothing() -> None:
 def test_a_total_beyond_64_bits_is_refused() -> None:
     with pytest.raises(InvalidOption, match="does not fit 64 bits"):
         PNCounter().add(1, 2**64 - 1).add(1, 1)
+
+
+@pytest.mark.parametrize("amount", [2.5, "3", None])
+def test_a_counter_counts_whole_things(amount: object) -> None:
+    with pytest.raises(InvalidOption, match="is no integer"):
+        PNCounter().add(1, amount)  # type: ignore[arg-type]
+    assert type(PNCounter().add(1, np.int64(3)).nodes[1][0]) is int
 
 
 def test_an_earlier_write_changes_nothing() -> None:

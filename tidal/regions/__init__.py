@@ -4,6 +4,7 @@ from tidal.regions.bridge import SessionBridge, SessionOp
 from tidal.regions.clock import HybridClock, Stamp
 from tidal.regions.counter import PNCounter
 from tidal.regions.idempotency import IdempotencyStore, idempotency_key
+from tidal.regions.intake import SessionIntake, session_operation
 from tidal.regions.link import RegionLink
 from tidal.regions.negatives import HardNegatives
 from tidal.regions.parts import NegativesPart, SignalsPart, ValuesPart
@@ -30,10 +31,12 @@ __all__ = [
     "Region",
     "RegionLink",
     "SessionBridge",
+    "SessionIntake",
     "SessionOp",
     "SignalsPart",
     "Stamp",
     "SummedReads",
     "ValuesPart",
     "idempotency_key",
+    "session_operation",
 ]

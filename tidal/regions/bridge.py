@@ -91,6 +91,14 @@ class SessionBridge:
             del self._waiting[op.session_id]
         return ready
 
+    def go_on(self, session_id: int, mark: int) -> None:
+        """Have a session be as far as what its operations made says; what it passes no longer waits."""
+        if mark > self._marks.get(session_id, 0):
+            self._marks[session_id] = mark
+            waiting = {seq: op for seq, op in self._waiting.pop(session_id, {}).items() if seq > mark}
+            if waiting:
+                self._waiting[session_id] = waiting
+
     def mark(self, session_id: int) -> int:
         """Return the last sequence of a session that was handed on, 0 before the first."""
         return self._marks.get(session_id, 0)

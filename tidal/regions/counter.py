@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import struct
 from collections.abc import Mapping
 from dataclasses import field
@@ -36,7 +37,13 @@ class PNCounter:
         return max(0, sum(plus - minus for plus, minus in self.nodes.values()))
 
     def add(self, node: int, amount: int) -> PNCounter:
-        """Return the counter after a node adds an amount, which may be negative."""
+        """Return the counter after a node adds an amount, which may be negative; InvalidOption for what is no
+        integer, and for a total beyond 64 bits.
+        """
+        try:
+            amount = operator.index(amount)
+        except TypeError:
+            raise InvalidOption(f"{amount!r} is no integer; a counter counts whole things") from None
         plus, minus = self.nodes.get(checked_node(node), (0, 0))
         after = (plus + max(0, amount), minus - min(0, amount))
         if max(after) > U64_MAX:

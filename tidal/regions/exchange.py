@@ -34,7 +34,8 @@ class Exchange:
     At each interval every region says in short what it has. Whoever sees that another lacks something sends
     it: at once if it is the region's own, after a second summary without progress if it is a third one's,
     since that one does so itself where it can. So all that arrives anywhere arrives everywhere, as long as
-    any path is left. ``members``: the numbers of all regions.
+    any path is left. Everybody on the channel hears what is sent for one, so it is not sent for each.
+    ``members``: the numbers of all regions.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Exchange:
         self._piece_bytes = min(PIECE_BYTES_MAX, max_payload - OVERHEAD_BYTES)
         self._assembly = Assembly(bytes_most)
         self._lacking: dict[int, dict[tuple[str, int | None], tuple[bytes, int]]] = {}
+        self._told: dict[tuple[str, int | None], tuple[bytes, int]] = {}  # what was sent last, and when
 
     def step(self, now: int) -> list[bytes]:
         """Return the messages that are due: what this region has, in short."""
@@ -90,7 +92,7 @@ class Exchange:
         summary = decode_summary(whole)
         lacks = self._engine.plan(summary).lacks
         self.heard[message.sender], self.summaries[message.sender] = now, summary
-        chosen = self._to_send(message.sender, lacks)
+        chosen = [it for it in self._to_send(message.sender, lacks) if not self._on_its_way(it, now)]
         return [part for lack in chosen for part in self._sent(Kind.PIECE, encode_lack(lack))]
 
     def _to_send(self, peer: int, lacks: tuple[Lack, ...]) -> Iterator[Lack]:
@@ -105,6 +107,16 @@ class Exchange:
             if count >= first and (count - first) % _REPEAT_AFTER == 0:
                 yield lack
         self._lacking[peer] = after
+
+    def _on_its_way(self, lack: Lack, now: int) -> bool:
+        """Return whether the same thing was sent just now, for another; else note that it is now."""
+        if lack.thing is None:
+            return False
+        thing, told_at = self._told.get((lack.part, lack.owner), (b"", now))
+        if thing == lack.thing and now - told_at < self._interval_ns:
+            return True
+        self._told[lack.part, lack.owner] = lack.thing, now
+        return False
 
     def _sent(self, kind: Kind, data: bytes) -> list[bytes]:
         return [

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import struct
+from pathlib import Path
 from typing import Final
 
+from tidal.errors import CorruptStore, FormatError
+from tidal.regions.coding import Reader
 from tidal.regions.negatives import (
     Entries,
     Entry,
     HardNegatives,
     NegativeKey,
+    checked_negative,
     decode_entry,
     encode_entry,
 )
-from tidal.regions.values import NamedValues, Value, ValueKey, Values, decode_value
+from tidal.regions.values import NamedValues, Value, ValueKey, Values, checked_key, decode_value
 from tidal.storage import KEYSPACES, StorageEngine
 from tidal.storage.keys import Tag, decode_key, encode_key
 
@@ -26,10 +30,13 @@ _VALUE_MARK: Final = b"region"  # at the id 0, which the values have no use for
 
 
 class KeptState:
-    """Keeps what regions share in an engine: each call returns once it would survive a power cut."""
+    """Keeps what regions share in an engine: each call returns once it would survive a power cut.
 
-    def __init__(self, engine: StorageEngine) -> None:
-        self._engine = engine
+    ``path`` is the engine's file, for errors.
+    """
+
+    def __init__(self, engine: StorageEngine, path: Path) -> None:
+        self._engine, self._path = engine, path
 
     def keep_entries(self, entries: Entries) -> None:
         """Keep negatives."""
@@ -48,24 +55,39 @@ class KeptState:
         self._engine.flush()
 
     def negatives(self) -> HardNegatives:
-        """Return what was kept of negatives, which is kept on. FormatError for a record that is none."""
+        """Return what was kept of negatives, which is kept on. CorruptStore for a record that is none."""
         found: dict[NegativeKey, Entry] = {}
         for raw, value in self._engine.scan(_USERS):
             key = decode_key(raw)
             if key.tag is Tag.REL and key.suffix[:1] == bytes([_NEGATIVE_MARK]):
-                _, sort, target_id = _NEGATIVE.unpack(key.suffix)
-                found[NegativeKey(key.id, sort, target_id)] = decode_entry(value)
+                try:
+                    found[_negative_of(key.id, key.suffix)] = decode_entry(value)
+                except FormatError as error:
+                    raise self._corrupt(raw, error) from error
         negatives = HardNegatives(self.keep_entries)
         negatives.restore(found)
         return negatives
 
     def values(self) -> NamedValues:
-        """Return what was kept of named values, which is kept on. FormatError for a record that is none."""
+        """Return what was kept of named values, which is kept on. CorruptStore for a record that is none."""
         prefix = encode_key(0, Tag.MV, _VALUE_MARK)
         found: dict[ValueKey, Value] = {}
         for raw, data in self._engine.scan(_ITEMS, prefix):
-            form, *name = raw[len(prefix) :]
-            found[ValueKey(form, bytes(name))] = decode_value(form, data)
+            try:
+                key = checked_key(raw[len(prefix) : len(prefix) + 1], raw[len(prefix) + 1 :])
+                found[key] = decode_value(key.form, data)
+            except FormatError as error:
+                raise self._corrupt(raw, error) from error
         values = NamedValues(self.keep_values)
         values.restore(found)
         return values
+
+    def _corrupt(self, key: bytes, error: FormatError) -> CorruptStore:
+        return CorruptStore(self._path, 0, f"record {key.hex()}: {error}; restore the file from a backup")
+
+
+def _negative_of(user_id: int, suffix: bytes) -> NegativeKey:
+    reader = Reader(suffix)
+    _, sort, target_id = reader.fields(_NEGATIVE)
+    reader.end()
+    return checked_negative(user_id, sort, target_id)

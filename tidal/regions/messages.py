@@ -22,7 +22,7 @@ from blake3 import blake3
 from tidal.errors import FormatError, FormatTooNew
 from tidal.regions.coding import Reader
 
-MAGIC: Final = b"TdlR"
+MAGIC: Final = b"TdlG"
 VERSION: Final = 1
 GROUP_BYTES: Final = 16
 _HEAD: Final = struct.Struct(f">4sBBH{GROUP_BYTES}s")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import struct
 import threading
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterable, Mapping
+from operator import itemgetter
 from typing import Final, Literal, NamedTuple
 
 import numpy as np
@@ -82,6 +84,9 @@ class HardNegatives:
     def __init__(self, keep: Callable[[Entries], None] = lambda changes: None) -> None:
         self._users: dict[int, dict[NegativeKey, Entry]] = {}
         self._vector: dict[int, Stamp] = {}
+        self._order: dict[
+            int, list[tuple[Stamp, NegativeKey]]
+        ] = {}  # by node: what bears its stamps, by these
         self._keep = keep
         self._lock = threading.Lock()
 
@@ -132,9 +137,17 @@ class HardNegatives:
         return bool(changes)
 
     def _set(self, entries: Entries) -> None:
+        new: list[tuple[Stamp, NegativeKey]] = []
         for key, entry in entries.items():
+            old = set(self._entry(key).stamps)
             self._users.setdefault(key.user_id, {})[key] = entry
+            new += ((stamp, key) for stamp in entry.stamps if stamp not in old)
+            for stamp in old.difference(entry.stamps):
+                order = self._order[stamp.node]
+                del order[bisect_left(order, (stamp, key))]
             self._note(entry.stamps)
+        for stamp, key in sorted(set(new)):  # mostly newer than all that is there
+            insort(self._order.setdefault(stamp.node, []), (stamp, key))
 
     def _entry(self, key: NegativeKey) -> Entry:
         return self._users.get(key.user_id, {}).get(key, _UNKNOWN)
@@ -169,13 +182,12 @@ class HardNegatives:
     # ------------------------------------------------------------------------------ as bytes
 
     def delta(self, base: Vector) -> Delta:
-        """Return what is newer than somebody's vector. O(entries)."""
+        """Return what is newer than somebody's vector. O(what is newer)."""
         with self._lock:
             entries = {
-                key: entry
-                for found in self._users.values()
-                for key, entry in found.items()
-                if any(base.get(stamp.node, NEVER) < stamp for stamp in entry.stamps)
+                key: self._entry(key)
+                for node, order in self._order.items()
+                for _, key in order[bisect_right(order, base.get(node, NEVER), key=itemgetter(0)) :]
             }
             # Of a base that is ahead of this state no more is claimed than is here.
             shared = {
@@ -245,15 +257,20 @@ def decode_delta(data: bytes) -> Delta:
     base, upto = read_vector(reader), read_vector(reader)
     found: list[tuple[NegativeKey, Entry]] = []
     for user_id, sort, target_id, on, off in reader.rows(_ROW):
-        if sort not in _NUMBERS:
-            raise FormatError(f"{sort} is no sort of negative")
         entry = decode_entry(on + off)
-        found.append((NegativeKey(user_id, sort, target_id), entry))
+        found.append((checked_negative(user_id, sort, target_id), entry))
         if any(upto.get(stamp.node, NEVER) < stamp for stamp in entry.stamps):
             raise FormatError("an entry is newer than the vector says")
     reader.end()
     ascending([key for key, _ in found])
     return Delta(base, upto, dict(found))
+
+
+def checked_negative(user_id: int, sort: int, target_id: int) -> NegativeKey:
+    """Return a key that was read; FormatError for a sort that there is not."""
+    if sort not in _NUMBERS:
+        raise FormatError(f"{sort} is no sort of negative")
+    return NegativeKey(user_id, sort, target_id)
 
 
 def _stamp_of(data: bytes) -> Stamp | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, NamedTuple, Protocol
 
 from tidal.errors import FormatError
@@ -18,7 +18,7 @@ from tidal.regions.negatives import (
     read_vector,
 )
 from tidal.regions.register import LWWRegister
-from tidal.regions.signals import CrdtSignalState, NodeState, Version, version_of
+from tidal.regions.signals import CrdtSignalState, NodeState, Version, head_of
 from tidal.regions.values import (
     DIGEST_BYTES,
     NamedValues,
@@ -34,13 +34,15 @@ _VERSION_ROW: Final = struct.Struct(">HQQ32s32s")
 
 class Lack(NamedTuple):
     """Something that another region lacks. ``owner``: the node that made it, None where several may have;
-    ``since``: what the other has of it, by which its progress is seen.
+    ``since``: what the other has of it, by which its progress is seen; ``thing``: what will be sent, in
+    short, where that is the same for whoever lacks it.
     """
 
     part: str
     owner: int | None
     since: bytes
     encode: Callable[[], bytes]
+    thing: bytes | None = None
 
 
 class Part(Protocol):
@@ -60,10 +62,12 @@ class Part(Protocol):
 
 
 class SignalsPart:
-    """The ledgers of all nodes."""
+    """The ledgers of all nodes. ``stores``: the ids of those stores that are known before their states come,
+    such as this node's own.
+    """
 
-    def __init__(self, state: CrdtSignalState) -> None:
-        self.state = state
+    def __init__(self, state: CrdtSignalState, *, stores: Mapping[int, bytes] | None = None) -> None:
+        self.state, self._stores = state, dict(stores or {})
 
     def summary(self) -> bytes:
         return rows(_VERSION_ROW, [(node, *version) for node, version in self.state.versions().items()])
@@ -74,17 +78,17 @@ class SignalsPart:
             known = there.get(node)
             if known is None or known < state.version:
                 since = b"" if known is None else _VERSION_ROW.pack(node, *known)
-                yield Lack(name, node, since, state.encode)
+                yield Lack(name, node, since, state.encode, _VERSION_ROW.pack(node, *state.version))
 
     def decode(self, data: bytes) -> NodeState | None:
-        node, version = version_of(data)
-        mine = self.state.nodes.get(node)
-        if mine is not None and mine.version >= version:
+        head = head_of(data)
+        mine = self.state.nodes.get(head.node)
+        known = self._stores.get(head.node) if mine is None else mine.store_id
+        if known not in (None, head.store_id):
+            raise FormatError(f"node {head.node} is another store than before: two regions have one number")
+        if mine is not None and mine.version >= head.version:
             return None  # of what comes twice, only the beginning is looked at
-        state = NodeState.decode(data, self.state.schema)
-        if mine is not None and mine.store_id != state.store_id:
-            raise FormatError(f"node {state.node} is another store than before: two regions have one number")
-        return state
+        return NodeState.decode(data, self.state.schema)
 
     def take(self, decoded: NodeState | None) -> bool:
         return decoded is not None and self.state.offer(decoded)

@@ -21,7 +21,7 @@ from tidal.regions.exchange import Exchange
 from tidal.regions.kept import KeptState
 from tidal.regions.messages import GROUP_BYTES
 from tidal.regions.negatives import SORTS, Sort, Vector, number_of, read_vector
-from tidal.regions.parts import NegativesPart, Part, SignalsPart, ValuesPart
+from tidal.regions.parts import NegativesPart, Part, SignalsPart, ValuesPart, read_versions
 from tidal.regions.reconcile import ReconciliationEngine
 from tidal.regions.signals import CrdtSignalState, NodeState, SavedLedger
 from tidal.regions.summed import SummedReads
@@ -33,58 +33,69 @@ _SIGNALS: Final = "signals"
 _NEGATIVES: Final = "negatives"
 _VALUES: Final = "values"
 
+PAYLOAD_MAX: Final = 1 << 20  # bytes of a message: what a NATS server takes unless told otherwise
+PAYLOAD_LEAST: Final = 4096  # what every transport takes
+
 
 @record
 class Member:
     """What a region knows of one of the group: the last sequence of it that is counted here (None: nothing
-    came yet), and when it was last heard, in ns of the clock that step() is called with.
+    came yet); when it was last heard, in ns of the clock that step() is called with; and how many events of
+    its own it then had that are not counted here.
     """
 
     seq: int | None
     heard_at: int | None
+    lag: int = 0
 
 
 class Region:
     """A database that counts what other regions record too. Each records in its own store, at its own speed.
 
-    ``region``: the number of this one; ``members``: the numbers of all, which is how long an unhide waits.
+    ``members``: the numbers of all regions, which is how long an unhide waits. ``region``: the number of this
+    one; left out, that of the store (``tidal.open(..., region=)``), which it must be where the store has one.
     ``group`` names those that belong together; all have one schema. States are exchanged every
     ``interval``: what a region reads of the others is older by that and the way, and misses nothing that they
     had made durable by then. Reads of this region's own events are of now.
 
     It has no thread: ``tidal.RegionLink`` moves its messages. Every method may be called from
-    any thread.
+    any thread. A database has one Region at a time: what two keep would overwrite each other.
     """
 
     def __init__(
         self,
         db: TidalDb,
         *,
-        region: int,
         members: Iterable[int],
+        region: int | None = None,
         group: str = "main",
         interval: Duration = "5s",
         max_skew: Duration = "1m",
-        max_payload: int = 1 << 20,
+        max_payload: int = PAYLOAD_MAX,
     ) -> None:
-        self.db, self.region = db, checked_node(region)
+        db._check_writable()
+        if db._disk is None:
+            raise StoreMissing("what a region tells others must outlive it; open a folder, not memory")
+        self.db, self._store = db, db._disk.identity
+        self.region = region = self._store.region if region is None else checked_node(region)
+        if self._store.region not in (0, region):
+            raise InvalidOption(f"the store was made as region {self._store.region}, not region={region}")
         self.channel = f"regions/{check_name('group', group)}"
         everybody = frozenset(map(checked_node, members))
         if region not in everybody:
             raise InvalidOption(f"region {region} is none of members={sorted(everybody)}; name all of them")
+        if type(max_payload) is not int or max_payload < PAYLOAD_LEAST:
+            raise InvalidOption(f"max_payload={max_payload!r}: choose {PAYLOAD_LEAST} bytes or more")
+        self.max_payload = max_payload
         self._others = tuple(sorted(everybody - {region}))
-        db._check_writable()
-        if db._disk is None:
-            raise StoreMissing("what a region tells others must outlive it; open a folder, not memory")
-        self._store = db._disk.identity
-        kept = KeptState(db._engine)
+        kept = KeptState(db._engine, db._disk.paths.entities)
         self._clock = HybridClock(region, db._settings.wall_clock, max_skew=max_skew)
         self._signals = CrdtSignalState(db.schema)
         self._negatives, self._values = kept.negatives(), kept.values()
         for stamp in (*self._negatives.vector().values(), *self._values.stamps()):
             self._clock.restore(stamp)
         parts: dict[str, Part] = {
-            _SIGNALS: SignalsPart(self._signals),
+            _SIGNALS: SignalsPart(self._signals, stores={region: self._store.store_id}),
             _NEGATIVES: NegativesPart(self._negatives, self._clock),
             _VALUES: ValuesPart(self._values, self._clock),
         }
@@ -96,13 +107,18 @@ class Region:
             interval_ns=parse_duration(interval),
             max_payload=max_payload,
         )
+        self.state_bytes = 0  # of its own state, when it was last copied for the others; 0: it never was
+        self.state_seconds = 0.0  # that this took
         self._vectors: dict[int, tuple[bytes, Vector]] = {}
         self._turn = threading.Lock()  # messages one by one
 
     # ------------------------------------------------------------------------------ messages
 
     def step(self, now: int) -> list[bytes]:
-        """Return the messages that are due on ``channel`` at a time in ns; call it again at ``due``."""
+        """Return the messages that are due on ``channel`` at a time in ns; call it again at ``due``.
+
+        Raises StoreClosed, and StorageError where this region's own events cannot be made durable.
+        """
         with self._turn:
             if now >= self._exchange.due:
                 self._save_own()
@@ -112,6 +128,7 @@ class Region:
         """Take a message of the channel and return the answers, for the same channel.
 
         What is damaged, of another group or of a wrong clock changes nothing, and is counted in ``refused``.
+        Raises StorageError for what cannot be kept here: it comes again.
         """
         with self._turn:
             return self._exchange.on_message(data, now)
@@ -133,19 +150,26 @@ class Region:
 
     def members(self) -> dict[int, Member]:
         """Return what is known of each of the other regions."""
-        versions = self._signals.versions()
-        return {
-            node: Member(versions[node].seq if node in versions else None, self._exchange.heard.get(node))
-            for node in self._others
-        }
+        nodes = self._signals.nodes
+        return {node: self._member(node, nodes.get(node)) for node in self._others}
+
+    def _member(self, node: int, state: NodeState | None) -> Member:
+        summary = self._exchange.summaries.get(node, {}).get(_SIGNALS, b"")
+        told = read_versions(summary).get(node) if summary else None
+        seq = None if state is None else state.version.seq
+        lag = 0 if told is None else max(0, told.seq - (seq or 0))
+        return Member(seq, self._exchange.heard.get(node), lag)
 
     def _save_own(self) -> None:
         """Take a copy of this region's own state for the others, durable before anybody is told of it."""
         mine = self._signals.nodes.get(self.region)
         if mine is None or mine.version.seq != self.db.last_seq:
+            began = self.db._settings.monotonic()
             seq, log_hash, copy = self.db._durable_ledger()
             saved = SavedLedger(self._store.store_id, self._store.epoch, seq, log_hash, *copy.saved())
             self._signals.offer(NodeState(self.region, saved, self.db.schema))
+            self.state_bytes = sum(array.nbytes for array in saved.arrays.values())
+            self.state_seconds = self.db._settings.monotonic() - began
 
     # ------------------------------------------------------------------------------ signals
 

@@ -98,7 +98,7 @@ class NodeState:
             same = state.encode() == data  # so whoever gets it from here gets the same
         except (FormatError, FormatTooNew):
             raise
-        except (DamagedSnapshot, SchemaError, KeyError, ValueError, TypeError, AttributeError) as error:
+        except (DamagedSnapshot, ValueError, TypeError, AttributeError, LookupError, OverflowError) as error:
             raise FormatError(f"not the state of a node with this schema: {error}") from error
         if not same:
             raise FormatError(f"the state of node {state.node} is not how it is written")
@@ -168,7 +168,7 @@ def _encode(node: int, saved: SavedLedger) -> tuple[SnapshotHeader, list[bytes |
     )
 
 
-class _Head(NamedTuple):
+class Head(NamedTuple):
     """Whose state some bytes are, and which, before the long part is looked at."""
 
     node: int
@@ -190,25 +190,22 @@ class _Head(NamedTuple):
         return SavedLedger(self.store_id, *self.version[:3], self.meta["ledger"], arrays)
 
 
-def _decode_head(data: bytes) -> _Head:
+def _decode_head(data: bytes) -> Head:
     header = decode_header(data[:HEADER_BYTES], len(data))
     entries, meta = decode_directory(header, data[HEADER_BYTES : header.sections_offset])
     node = meta["node"]
     if type(node) is not int or not 0 <= node <= NODE_MAX:
         raise FormatError(f"the state of node {node!r}")
     version = Version(header.epoch, header.seq, header.log_hash, header.directory_digest)
-    return _Head(node, header.store_id, version, meta, entries)
+    return Head(node, header.store_id, version, meta, entries)
 
 
-def version_of(data: bytes) -> tuple[int, Version]:
-    """Return the node and version of an encoded state, of which the long part is not checked. FormatError,
-    FormatTooNew.
-    """
+def head_of(data: bytes) -> Head:
+    """Return whose state some bytes are, and which; the long part is unchecked. FormatError, FormatTooNew."""
     try:
-        head = _decode_head(data)
+        return _decode_head(data)
     except (DamagedSnapshot, KeyError, ValueError) as error:
         raise FormatError(f"not the state of a node: {error}") from error
-    return head.node, head.version
 
 
 def _shards_of(meta: Mapping[str, Any]) -> int:

@@ -137,14 +137,18 @@ def decode_values(data: bytes) -> dict[ValueKey, Value]:
 
 def read_key(reader: Reader) -> ValueKey:
     """Return the next type and name; FormatError for what is none."""
-    key = ValueKey(reader.take(1)[0], reader.blob(NAME_BYTES_MAX))
+    return checked_key(bytes(reader.take(1)), reader.blob(NAME_BYTES_MAX))
+
+
+def checked_key(form: bytes, name: bytes) -> ValueKey:
+    """Return a type, which is one byte, and a name that were read; FormatError for what is none."""
     try:
-        key.name.decode()
+        name.decode()
     except UnicodeDecodeError:
         raise FormatError("a name is not UTF-8") from None
-    if key.form not in (_COUNTER, _REGISTER) or not key.name:
-        raise FormatError(f"a value of type {key.form} with the name {key.name!r}")
-    return key
+    if len(form) != 1 or form[0] not in (_COUNTER, _REGISTER) or not name:
+        raise FormatError(f"a value of type {form.hex()} with the name {name!r}")
+    return ValueKey(form[0], name)
 
 
 def decode_value(form: int, data: bytes) -> Value:
