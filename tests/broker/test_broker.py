@@ -13,6 +13,7 @@ from typing import Any
 
 import nats
 import numpy as np
+import polars
 import pytest
 from natskit import NatsServer, nats_servers, needs_nats
 from waiting import until
@@ -37,6 +38,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
 @pytest.fixture
 def streams(request: pytest.FixtureRequest) -> Streams:
     return Streams(f"s{abs(hash(request.node.name))}", queue_bytes=32 << 20, dead_bytes=1 << 20)
+
+
+def codes(db: tidal.TidalDb) -> list[str]:
+    return [reason.code for reason in db.health().reasons]
 
 
 def opened(folder: Path | None = None, **options: Any) -> tuple[tidal.TidalDb, Positions]:
@@ -82,6 +87,16 @@ def test_events_go_to_the_shards_that_their_entities_belong_to(server: NatsServe
             assert ingestor.error is None
         db.close()
     assert found == 3
+
+
+def test_a_call_is_given_as_to_a_database(server: NatsServer, streams: Streams) -> None:
+    table = polars.DataFrame({"entity_id": [1, 2], "timestamp": [T, T + 1]})
+    with BatchPublisher(server.url, SCHEMA, streams=streams, max_future_skew=None) as publisher:
+        assert publisher.publish(table, signal="view").count == 2
+        with pytest.raises(tidal.InvalidEvent, match="beside a table only"):
+            publisher.publish(table, signal="view", weight=[1.0, 2.0])
+        with pytest.raises(tidal.InvalidEvent, match="no table is given"):
+            publisher.publish(columns={"entity_id": "sku"}, signal="view", entity_id=[1])
 
 
 def test_a_call_made_again_counts_once(server: NatsServer, streams: Streams) -> None:
@@ -138,7 +153,9 @@ def test_a_bad_payload_is_put_aside_and_counted(server: NatsServer, streams: Str
     with Ingestor(server.url, db, positions, streams=streams) as ingestor:
         until(lambda: ingestor.status.position == 3)
         status = ingestor.status
+        assert codes(db) == ["ingest_dead_letters"]
     assert (status.events, status.dead_letters, status.missing) == (200, 1, 0)
+    assert db.health().ok  # who does not ingest has nothing to tell of it
     [(payload, headers)] = dead_letters(server, streams)
     assert payload == b"no batch at all"
     assert (headers["Tidal-Seq"], headers["Tidal-Reason"]) == ("2", "a message of 15 bytes")
@@ -146,6 +163,25 @@ def test_a_bad_payload_is_put_aside_and_counted(server: NatsServer, streams: Str
     db, positions = opened(tmp_path / "store")
     with Ingestor(server.url, db, positions, streams=streams) as ingestor:
         assert ingestor.status.position == 3
+    db.close()
+
+
+def test_messages_that_are_gone_before_they_are_ingested_are_told(
+    server: NatsServer, streams: Streams, tmp_path: Path
+) -> None:
+    with BatchPublisher(server.url, SCHEMA, streams=streams, max_future_skew=None) as publisher:
+        publisher.publish(**columns(10))
+        db, positions = opened(tmp_path / "store")
+        with Ingestor(server.url, db, positions, streams=streams) as ingestor:
+            until(lambda: ingestor.status.position == 1)
+            assert codes(db) == []
+        for number in range(3):
+            publisher.publish(**columns(10, seed=number))
+    purge(server, streams.stream(0), keep=1)
+    with Ingestor(server.url, db, positions, streams=streams) as ingestor:
+        until(lambda: ingestor.status.position == 4)
+        assert ingestor.status.missing == 2
+        assert codes(db) == ["ingest_missing"]
     db.close()
 
 
@@ -270,6 +306,7 @@ def test_a_stream_that_loses_its_end_ends_the_ingestor(
         remake(server, streams)
         until(lambda: not ingestor.alive)
         assert "ends with message 0" in str(ingestor.error)
+        assert codes(db) == ["ingest_ended"] and not db.health().ready
     db.close()
 
 
@@ -288,13 +325,15 @@ def remake(server: NatsServer, streams: Streams) -> None:
 
 def test_a_limit_is_waited_for(server: NatsServer, streams: Streams) -> None:
     """Nothing is lost of what the store does not take at once, and close() does not wait for it."""
-    db, positions = opened(limits=tidal.Limits(entities=50))
+    limits, health = tidal.Limits(entities=50), tidal.HealthLimits(ingest="1ms")
+    db, positions = opened(limits=limits, health=health)
     with BatchPublisher(server.url, SCHEMA, streams=streams, max_future_skew=None) as publisher:
         publisher.publish(signal="view", entity_id=list(range(20)), timestamp=T)
         publisher.publish(signal="view", entity_id=list(range(100)), timestamp=T)
     with Ingestor(server.url, db, positions, streams=streams) as ingestor:
         until(lambda: ingestor.status.events == 20)
-    assert (ingestor.status.position, ingestor.error) == (1, None)
+        until(lambda: codes(db) == ["ingest_stalled"])
+    assert (ingestor.status.position, ingestor.status.pending, ingestor.error) == (1, 1, None)
     assert db.durable_seq == 22
     db.close()
     db, positions = opened()
@@ -302,3 +341,34 @@ def test_a_limit_is_waited_for(server: NatsServer, streams: Streams) -> None:
         until(lambda: ingestor.status.events == 120)
     assert ingestor.status.position == 2
     db.close()
+
+
+def test_a_reader_that_the_server_forgets_begins_again(server: NatsServer, streams: Streams) -> None:
+    """What was read by then is more than the stream had when reading began: that is no lost end."""
+    db, positions = opened()
+    with (
+        BatchPublisher(server.url, SCHEMA, streams=streams, max_future_skew=None) as publisher,
+        Ingestor(server.url, db, positions, streams=streams) as ingestor,
+    ):
+        for number in range(3):
+            publisher.publish(**columns(10, seed=number))
+        until(lambda: ingestor.status.position == 3)
+        assert forget_readers(server, streams.stream(0)) == 1
+        publisher.publish(**columns(10, seed=3))
+        until(lambda: ingestor.status.position == 4 or not ingestor.alive)
+        assert (ingestor.error, ingestor.status.events, ingestor.status.missing) == (None, 40, 0)
+    db.close()
+
+
+def forget_readers(server: NatsServer, stream: str) -> int:
+    """Have the server forget who reads a stream, as when it begins again; return how many there were."""
+
+    async def ask() -> int:
+        client = await nats.connect(server.url)
+        readers = await client.jetstream().consumers_info(stream)
+        for reader in readers:
+            await client.jetstream().delete_consumer(stream, reader.name)
+        await client.close()
+        return len(readers)
+
+    return asyncio.run(ask())

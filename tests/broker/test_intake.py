@@ -183,6 +183,15 @@ def test_names_come_along() -> None:
     shard.db.close()
 
 
+def test_a_limit_is_counted_and_the_message_may_be_taken_again() -> None:
+    shard = Shard(None, limits=tidal.Limits(entities=4))
+    with pytest.raises(tidal.LimitExceeded):
+        shard.take(1, message(1))  # with its two marks of the position, five
+    assert shard.db._meters.refused_calls["limit"] == 1
+    assert (shard.intake.position, shard.db.last_seq) == (0, 0)
+    shard.db.close()
+
+
 def test_it_needs_positions_and_no_dedup() -> None:
     positions = Positions(SCHEMA)
     with pytest.raises(tidal.SchemaError, match="with_positions"):

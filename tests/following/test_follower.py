@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,9 @@ from replicakit import SCHEMA, Link, events, lead_from, leader_at, log_bytes, op
 from waiting import until
 
 import tidal
+from tidal.durable import OsFileSystem
+from tidal.inspect import verify
+from tidal.replication.claims import claim_name
 from tidal.replication.messages import Batch, decode_message
 from tidal.schema import SchemaBuilder
 from tidal.transports import InProcessTransport
@@ -174,6 +179,17 @@ def test_a_leader_that_was_followed_by_another_may_not_ship(tmp_path: Path) -> N
         again.ship(transport, name="a")
 
 
+def test_a_leader_without_followers_hears_of_a_later_one_from_its_claim(tmp_path: Path) -> None:
+    transport = InProcessTransport()
+    with tidal.open(tmp_path / "a", schema=SCHEMA, clock="event", max_future_skew=None) as old:
+        assert old._disk is not None
+        transport.claim(claim_name(old._disk.identity, old.epoch + 1), b"b/1")
+        shipping = old.ship(transport, name="a")
+        until(lambda: shipping.deposed)
+        with pytest.raises(tidal.StaleEpoch, match="leads in epoch 2, this one led in epoch 1"):
+            until(lambda: old.signal("view", 1, timestamp=10**18) < 0)
+
+
 def test_what_the_new_leader_never_had_is_cut_off_and_kept(tmp_path: Path) -> None:
     """The old leader had sent one follower more than the one that is promoted."""
     with leader_at(tmp_path / "a", segment_bytes=1 << 12) as old:
@@ -304,6 +320,123 @@ def test_a_follower_begins_with_a_checkpoint(tmp_path: Path) -> None:
             assert same_state(follower, db)
 
 
+def test_a_follower_begins_with_a_leader_that_was_opened_again(tmp_path: Path) -> None:
+    """The log behind the newest checkpoint is of an earlier epoch than the leader."""
+    transport = InProcessTransport()
+    with leader_at(tmp_path / "leader", segment_bytes=1 << 12) as db:
+        for number in range(3):
+            events(db, 300, seed=number, start=300 * number)
+            db.checkpoint()
+        db.archive()
+    with leader_at(tmp_path / "leader") as db:
+        db.ship(transport)
+        with tidal.open_follower(tmp_path / "f", transport, name="f", clock="event") as follower:
+            assert (db.epoch, follower.position) == (2, tidal.replication.Position(1, 900))
+            last = events(db, 10, start=900)
+            until(lambda: follower.last_seq == last)
+            assert follower.position == (2, 910)
+            assert same_state(follower, db)
+
+
+class Ends(Exception):
+    """The process ends here."""
+
+
+@pytest.mark.parametrize("goes_on_as", ["leader", "follower"])
+def test_a_promotion_that_ended_before_the_store_was_opened_is_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, goes_on_as: str
+) -> None:
+    def end(*_: object, **__: object) -> None:
+        raise Ends
+
+    transport = InProcessTransport()
+    with leader_at(tmp_path / "a") as db:
+        db.ship(transport, name="a")
+        follower = tidal.open_follower(tmp_path / "f", transport, name="f", clock="event")
+        follower.wait_for(events(db, 10))
+        with monkeypatch.context() as patch, pytest.raises(Ends):
+            patch.setattr("tidal.following.follower.open_store", end)
+            follower.promote(clock="event")
+    claim = transport.claimed(claim_name(db._disk.identity, 2))  # type: ignore[union-attr]
+    assert claim is not None and claim.startswith(b"f/")
+    if goes_on_as == "leader":
+        new = tidal.open(tmp_path / "f", clock="event")
+    else:
+        new = tidal.open_follower(tmp_path / "f", transport, name="f", clock="event").promote(clock="event")
+    with new:
+        new.ship(transport, name="f")
+        assert (new.epoch, new.last_seq) == (2 if goes_on_as == "leader" else 3, 10)
+        assert (new._claimed == claim) == (goes_on_as == "leader")
+    with tidal.open(tmp_path / "f", clock="event") as new:  # an epoch later, which it has not claimed yet
+        new.ship(transport, name="f")
+        assert new._claimed != claim
+    assert not verify(tmp_path / "f").findings
+
+
+class Nameless(OsFileSystem):
+    """Gives no folder its name: what is made in one is as a crash leaves it."""
+
+    def rename(self, source: Path, target: Path) -> None:
+        if source.suffix == ".beginning":
+            raise tidal.StorageError("no name")
+        super().rename(source, target)
+
+
+@pytest.mark.parametrize("left_by", ["another store", "this one"])
+def test_what_an_interrupted_beginning_left_is_not_in_the_new_folder(tmp_path: Path, left_by: str) -> None:
+    transport = InProcessTransport()
+    with leader_at(tmp_path / "a") as db:
+        db.items.put("sku:1", {"title": "Ebb"})
+        db.ship(transport)
+        with pytest.raises(tidal.StorageError, match="no name"):
+            tidal.open_follower(tmp_path / "f", transport, name="f", file_system=Nameless())
+        db.items.delete("sku:1")
+    assert (tmp_path / "f.beginning" / "following.json").exists()
+    folder, transport = (tmp_path / "a" if left_by == "this one" else tmp_path / "b"), InProcessTransport()
+    with leader_at(folder) as db:
+        db.items.put("sku:2", {"title": "Flood"})
+        db.ship(transport)
+        with tidal.open_follower(tmp_path / "f", transport, name="f", clock="event") as follower:
+            assert follower.items.get("sku:1") is None
+            assert follower.items.get("sku:2") == {"title": "Flood"}
+            follower.wait_for(events(db, 10))
+            assert same_state(follower, db)
+
+
+def test_a_follower_s_name_is_one_that_its_leader_can_keep_the_log_for(tmp_path: Path) -> None:
+    name = "n" * 55
+    transport = InProcessTransport()
+    with leader_at(tmp_path / "a") as db, db.ship(transport, followers=[name]):
+        for wrong in (name + "n", "", "-a", "a/b"):
+            with pytest.raises(tidal.InvalidMark, match="then up to 54 of"):
+                tidal.open_follower(tmp_path / "f", transport, name=wrong)
+        with tidal.open_follower(tmp_path / "f", transport, name=name, clock="event") as follower:
+            follower.wait_for(events(db, 10))
+            until(lambda: db.marks.get(f"follower.{name}") == 10)
+
+
+def test_a_claim_that_nobody_answers_leaves_a_follower_that_can_be_promoted(tmp_path: Path) -> None:
+    class Unsure(InProcessTransport):
+        answers = False
+
+        def claim(self, name: str, value: bytes) -> bytes:
+            if not self.answers and name.endswith("/2"):
+                raise tidal.TransportError("no answer")
+            return super().claim(name, value)
+
+    transport = Unsure()
+    with leader_at(tmp_path / "a") as db:
+        db.ship(transport, name="a")
+        follower = tidal.open_follower(tmp_path / "f", transport, name="f", clock="event")
+        follower.wait_for(events(db, 10))
+        with pytest.raises(tidal.TransportError, match="no answer"):
+            follower.promote(clock="event")
+        assert follower.wait_for(events(db, 10)) == 20
+        transport.answers = True
+        with follower.promote(clock="event") as new:
+            assert new.last_seq == 20
+
+
 def test_a_silent_leader_is_said_to_be(tmp_path: Path) -> None:
     with pytest.raises(tidal.TransportError, match="no leader of region 0, shard 0 answered"):
         tidal.open_follower(tmp_path / "f", InProcessTransport(), name="f", timeout="100ms")
@@ -392,6 +525,41 @@ def test_waiting_for_events(tmp_path: Path) -> None:
         assert db.followers() == ()
 
 
+def test_a_database_ships_once_whoever_asks_at_the_same_time(tmp_path: Path) -> None:
+    found: list[BaseException | None] = []
+
+    class Other(InProcessTransport):
+        """While it is asked for an epoch, somebody else wants to ship."""
+
+        def claim(self, name: str, value: bytes) -> bytes:
+            if not meanwhile.is_alive():
+                meanwhile.start()
+                meanwhile.join(0.2)  # which waits for us
+            return super().claim(name, value)
+
+    def ship() -> None:
+        try:
+            db.ship(InProcessTransport())
+        except tidal.InvalidOption as error:
+            found.append(error)
+
+    meanwhile = threading.Thread(target=ship)
+    with leader_at(tmp_path / "a") as db:
+        db.ship(Other())
+        meanwhile.join()
+        assert [str(it) for it in found] == ["the database ships its log already"]
+
+
+def test_a_closed_database_neither_ships_nor_knows_followers(tmp_path: Path) -> None:
+    with leader_at(tmp_path / "a") as db:
+        shipping = db.ship(InProcessTransport())
+    assert shipping.closed
+    with pytest.raises(tidal.StoreClosed):
+        db.followers()
+    with pytest.raises(tidal.StoreClosed):
+        db.ship(InProcessTransport())
+
+
 def test_a_database_in_memory_has_nothing_to_ship() -> None:
     with tidal.open(schema=SCHEMA) as db:
         assert db.followers() == ()
@@ -409,3 +577,42 @@ def test_what_a_follower_remembers_is_checked(tmp_path: Path) -> None:
             open_as_follower(tmp_path / "f", db)
         path.write_bytes(good)
         open_as_follower(tmp_path / "f", db).close()
+
+
+def test_what_is_archived_while_nothing_can_be_sent_is_asked_for(tmp_path: Path) -> None:
+    """The leader's thread was held up, by its transport: where it was in the log is gone meanwhile."""
+    with leader_at(tmp_path / "a", segment_bytes=1 << 12) as db, open_as_follower(tmp_path / "f", db) as it:
+        link = Link(db, [it]).start()
+        events(db, 100)
+        link.turns()
+        for number in range(24):
+            events(db, 300, seed=number, start=100 + 300 * number)
+            if number % 4 == 3:
+                db.checkpoint()
+        db.archive()
+        link.turns()
+        assert link.shipper.followers(link.now)[0].state == "dropped"
+        assert "begin anew with a checkpoint" in (it.receiver.unhealthy or "")
+        with open_as_follower(tmp_path / "g", db, "g") as other:  # and others are heard
+            link.followers.append(other)
+            link.start().turns(5)
+            assert {each.name for each in link.shipper.followers(link.now)} == {"f", "g"}
+
+
+def test_a_follower_that_lost_its_disk_is_behind_again(tmp_path: Path) -> None:
+    with leader_at(tmp_path / "a") as db:
+        with open_as_follower(tmp_path / "f", db) as follower:
+            link = Link(db, [follower]).start()
+            events(db, 100)
+            link.turns()
+            assert link.shipper.followers(link.now)[0].seq == 100
+        shutil.rmtree(tmp_path / "f")
+        with open_as_follower(tmp_path / "f", db) as follower:
+            link.followers = [follower]
+            link.carry = lambda payload: []  # nothing arrives yet
+            link.start().turn()
+            assert follower.last_seq == 0
+            assert link.shipper.followers(link.now)[0].seq == 0
+            link.carry = lambda payload: [payload]
+            link.turns()
+            assert same_state(follower, db)

@@ -17,7 +17,8 @@ from tidal.format.manifest import Manifest
 from tidal.opening.arguments import checked_settings
 from tidal.opening.options import StoreOptions, Wiring
 from tidal.replication.continued import FollowerLog
-from tidal.replication.frames import Run, check_run
+from tidal.replication.frames import NO_EPOCH, Run, check_run
+from tidal.replication.lag import Position
 from tidal.schema import EventBatch, SchemaBuilder
 from tidal.store import StorePaths, name_store, prepare_store
 from tidal.testing.disk import Fault, FileEngine, Image, MemoryDisk, crash_states
@@ -191,10 +192,35 @@ def test_every_power_cut_while_a_log_is_cut_can_be_made_good() -> None:
         follower.close()
 
 
-def test_a_log_that_begins_later_is_of_its_leader_s_epoch() -> None:
-    """Else the start of an earlier epoch would be taken for a place to go back to."""
+def test_a_log_without_events_is_of_no_epoch() -> None:
+    """Of what lies before its begin it has no events; for a promotion the manifest's epoch counts."""
     disk = MemoryDisk()
     disk.make_dir(Path("/wal"))
     manifest = Manifest(IDENTITY.store_id, 3, clean=False, start_seq=11, start_hash=bytes([1]) * 32)
-    end = FollowerLog(disk, Path("/wal"), manifest).end
-    assert (end.last_seq, end.final_hash, end.epoch) == (10, bytes([1]) * 32, 3)
+    log = FollowerLog(disk, Path("/wal"), manifest)
+    assert (log.end.last_seq, log.end.final_hash, log.end.epoch) == (10, bytes([1]) * 32, NO_EPOCH)
+    assert log.position == Position(3, 10)
+    empty = FollowerLog(disk, Path("/wal"), Manifest(IDENTITY.store_id, 3, clean=False))
+    assert empty.position == Position(NO_EPOCH, 0)
+
+
+@pytest.mark.parametrize("start", [1, 5], ids=["from the first event", "from a checkpoint"])
+def test_a_store_that_lost_all_of_a_later_epoch_takes_what_an_earlier_one_left(start: int) -> None:
+    """It led in epoch 9 and lost all it had; in epoch 10 another leads, whose events are of epoch 3."""
+    first, second = make_chain([[batch(2, 1), batch(2, 2)], [batch(2, 3)]], sealed=False)
+    disk = new_disk()
+    follower = follower_on(disk)
+    take(follower, first, 0, 1)
+    follower.checkpoint()
+    follower.close()
+    (path,) = (Path(name) for name in disk.image().files if name.endswith(".seg"))
+    if start > 1:
+        disk.remove(path)
+    lost = Manifest(
+        IDENTITY.store_id, 9, clean=False, start_seq=start,
+        start_hash=first.frames[-1].hash if start > 1 else bytes(32),
+    )  # fmt: skip
+    write_manifest(disk, PATHS.wal, lost)
+    follower = follower_on(disk)
+    take(follower, second, 0, 0)
+    assert (follower.last_seq, follower.position) == (6, Position(IDENTITY.epoch, 6))

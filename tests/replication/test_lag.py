@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tidal.replication.lag import NS_PER_SECOND, Progress
+from tidal.replication.lag import Progress
+from tidal.schema.durations import NS_PER_SECOND
 
 S = NS_PER_SECOND
 

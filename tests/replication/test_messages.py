@@ -12,6 +12,7 @@ from tidal.errors import FormatError, FormatTooNew
 from tidal.replication import messages
 from tidal.replication.messages import (
     RUN_BYTES_MAX,
+    Answer,
     Batch,
     Envelope,
     Heartbeat,
@@ -67,11 +68,12 @@ rows = st.tuples(st.integers(0, 255), st.binary(max_size=50), st.binary(max_size
 ANY: st.SearchStrategy[Message] = st.one_of(
     batches(),
     heartbeats(),
-    st.builds(Mark, names, u64, u64, hashes),
+    st.builds(Mark, names, u64, u64, hashes, u64),
     st.builds(Request, names, st.sampled_from(Want), u64, hashes, u64, st.binary(max_size=50)),
     st.builds(Offer, st.binary(max_size=200)),
     pieces(),
     st.builds(Records, st.binary(max_size=50), st.booleans(), st.lists(rows, max_size=5).map(tuple)),
+    st.builds(Answer, u64, hashes, st.booleans(), u64, u64, hashes),
 )
 
 
@@ -116,6 +118,11 @@ def test_a_newer_message_is_said_to_be(place: int) -> None:
 def test_a_newer_request_is_said_to_be() -> None:
     with pytest.raises(FormatTooNew, match="a request of kind 99"):
         decode_message(resealed(Request("f", Want.LOG, 0, bytes(32), 0, b""), put(44, 99)))
+
+
+def test_an_answer_is_yes_or_no() -> None:
+    with pytest.raises(FormatError, match="2 is neither 0 nor 1"):
+        decode_message(resealed(Answer(1, bytes(32), True, 0, 0, bytes(32)), put(84, 2)))
 
 
 @pytest.mark.parametrize(

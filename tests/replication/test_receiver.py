@@ -65,7 +65,7 @@ def test_a_gap_is_asked_for_and_what_came_after_it_kept(tmp_path: Path) -> None:
             lose = number == 1
             link.carry = lambda payload, lose=lose: [] if lose else [payload]
             link.turn()
-        assert follower.last_seq == 10 or follower.last_seq == 40
+        assert follower.last_seq == 40  # what follows the gap is taken in once it is filled
         before = follower.receiver.duplicates
         link.turns(20)
         assert same_state(follower, db)
@@ -80,7 +80,7 @@ def test_a_lost_end_is_noticed_by_the_heartbeat(tmp_path: Path) -> None:
         events(db, 10)
         link.carry = lambda payload: [] if isinstance(decode_message(payload)[1], Batch) else [payload]
         link.turn(1.0)
-        assert follower.lag.events == 0 or follower.receiver.lag(link.now).events == 10
+        assert follower.receiver.lag(link.now).events == 10
         link.carry = lambda payload: [payload]
         link.turns(20)
         assert same_state(follower, db)

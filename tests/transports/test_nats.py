@@ -18,7 +18,7 @@ from waiting import until
 
 import tidal
 from tidal.errors import InvalidOption
-from tidal.testing.transport import TransportTests
+from tidal.testing.transport import TransportTests, deliver
 from tidal.transports.nats import NatsTransport
 
 pytestmark = needs_nats
@@ -83,6 +83,36 @@ def stream_leader(servers: list[NatsServer], stream: str) -> NatsServer:
 
     name = asyncio.run(ask())
     return next(server for server in servers if server.name == name)
+
+
+def test_a_subscription_outlives_its_stream(server: NatsServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stream is made anew, and the server does not answer in time where it ends."""
+    with NatsTransport(server.url, "remade", keep_bytes=16 << 20) as transport:
+        heard = transport.subscribe("a")
+        assert deliver(transport, heard, "a", b"before") == b"before"
+        asked: list[str] = []
+
+        async def fail(stream: str) -> None:
+            asked.append(stream)
+            raise TimeoutError
+
+        with monkeypatch.context() as patch:
+            patch.setattr(transport._server, "state", fail)
+            remake(server, "remade_messages")
+            until(lambda: asked)
+        assert deliver(transport, heard, "a", b"after") == b"after"
+
+
+def remake(server: NatsServer, name: str) -> None:
+    async def ask() -> None:
+        client = await nats.connect(server.url)
+        stream = client.jetstream()
+        config = (await stream.stream_info(name)).config
+        await stream.delete_stream(name)
+        await stream.add_stream(config)
+        await client.close()
+
+    asyncio.run(ask())
 
 
 def test_two_transports_with_other_prefixes_are_apart(server: NatsServer) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import os
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,50 @@ def test_a_sender_whose_clock_is_behind_is_heard(tmp_path: Path) -> None:
     behind.send("a", b"second")
     assert subscription.receive(20.0) == b"second"
     assert subscription.receive(0.0) is None
+
+
+def test_a_claim_has_its_name_when_its_bytes_are_durable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    linked: list[bytes] = []
+    fsync, link = os.fsync, os.link
+
+    def note(fd: int) -> None:
+        fsync(fd)
+        synced.append(os.fstat(fd).st_ino)
+
+    def check(source: Path, target: Path) -> None:
+        assert synced == [source.stat().st_ino]
+        linked.append(source.read_bytes())
+        link(source, target)
+
+    transport = ObjectTransport(LocalStore(tmp_path))
+    monkeypatch.setattr(os, "fsync", note)
+    monkeypatch.setattr(os, "link", check)
+    assert transport.claim("epoch/1", b"one") == b"one"
+    assert linked == [b"one"]
+    (claim,) = (path for path in tmp_path.rglob("*") if path.is_file())
+    assert synced[1:] == [folder.stat().st_ino for folder in claim.parents[:4]]
+    assert claim.parents[3] == tmp_path
+    monkeypatch.setattr(os, "link", link)
+    assert transport.claim("epoch/1", b"two") == b"one"
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [claim]
+
+
+def test_what_cannot_be_tidied_up_was_sent_nevertheless(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transport = ObjectTransport(LocalStore(tmp_path), poll_seconds=0.005)
+    subscription = transport.subscribe("a")
+
+    def refuse(*_: object) -> list[str]:
+        raise tidal.TransportError("the object store refused")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(transport, "names_after", refuse)
+        transport.send("a", b"x")
+    assert subscription.receive(20.0) == b"x"
 
 
 @pytest.mark.parametrize("option", [{"keep_seconds": 0.0}, {"poll_seconds": -1.0}, {"prefix": "../x"}])

@@ -25,6 +25,7 @@ from tidal.errors import (
     TidalError,
     TransportError,
 )
+from tidal.links import IngestSeen
 from tidal.meters import said
 from tidal.records import record
 from tidal.sharding import ShardRouter
@@ -104,6 +105,7 @@ class Ingestor:
         self._reading = self._server.start(self._read(subject))
         self._thread = threading.Thread(target=self._run, name=f"tidal-ingest-{shard}", daemon=True)
         self._thread.start()
+        db._links.attach(self._stream, self._seen)
 
     @property
     def status(self) -> IngestStatus:
@@ -115,9 +117,17 @@ class Ingestor:
         """Whether it still ingests."""
         return self._thread.is_alive()
 
+    def _seen(self) -> IngestSeen:
+        now, ended = self._status, self.error
+        return IngestSeen(
+            self._stream, None if ended is None else str(ended), now.position, now.pending, now.events,
+            now.duplicates, now.dead_letters, now.missing,
+        )  # fmt: skip
+
     def close(self) -> None:
         """Stop, once what it has taken is durable, and disconnect. A second close does nothing."""
         self._stopping.set()
+        self._db._links.detach(self._stream)
         self._thread.join()
         self._server.close()
 
@@ -174,6 +184,7 @@ class Ingestor:
                 self._reading.result()
                 raise ReplicationError(f"{self._stream} is read no more") from None
             return
+        self._note(message, self._status.position)
         for _ in range(TOGETHER):
             took = self._patiently(lambda message=message: self._take(message))  # type: ignore[misc]
             if not took or self._stopping.is_set():
@@ -184,9 +195,14 @@ class Ingestor:
                 break
         if not self._patiently(self._db.flush):
             return
-        self._status = replace(self._status, position=self._intake.position, pending=message.pending)
+        self._note(message, self._intake.position)
         if self._purge and self._monotonic() - self._purged_at >= PURGE_SECONDS:
             self._forget()
+
+    def _note(self, message: Stored, position: int) -> None:
+        """Say how far it is durably, and how much follows by what was heard with a message."""
+        pending = message.pending + max(0, message.seq - position)
+        self._status = replace(self._status, position=position, pending=pending)
 
     def _take(self, message: Stored) -> None:
         """Ingest one message, or put it aside, and count it."""

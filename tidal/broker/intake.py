@@ -12,7 +12,14 @@ from tidal.broker.message import Message, decode_message
 from tidal.broker.positions import Position, Positions
 from tidal.db import TidalDb
 from tidal.db.recorder import Tally
-from tidal.errors import FormatError, FormatTooNew, InvalidOption, KeyCollision, ReplicationError
+from tidal.errors import (
+    FormatError,
+    FormatTooNew,
+    InvalidOption,
+    KeyCollision,
+    ReplicationError,
+    TidalError,
+)
 from tidal.ingest.scalars import TimeRange, not_signed
 from tidal.parts import join_batches
 from tidal.records import record
@@ -116,8 +123,12 @@ class Intake:
         self._record(self._positions.marks(self.source, Position(seq), None))
 
     def _record(self, batch: EventBatch) -> None:
-        self._db._check_writable()
-        self._db._recorder.batch(batch, Tally())
+        try:
+            self._db._check_writable()
+            self._db._recorder.batch(batch, Tally())
+        except TidalError as error:
+            self._db._meters.refused(error)
+            raise
 
     def _decode(self, payload: bytes) -> Message:
         return decode_message(self._db.schema, payload)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -14,8 +14,8 @@ import blake3
 from tidal.broker.message import Message, encode_message
 from tidal.broker.streams import Streams
 from tidal.entities import KeyNames
-from tidal.errors import InvalidEvent, InvalidOption, TransportError
-from tidal.ingest import OnError, Prepared, RefusedRow, prepare_columns, prepare_frames
+from tidal.errors import InvalidOption, TransportError
+from tidal.ingest import OnError, RefusedRow, prepare_call
 from tidal.records import record
 from tidal.schema import Duration, EventBatch, Schema, parse_duration
 from tidal.sharding import ShardRouter
@@ -95,8 +95,18 @@ class BatchPublisher:
         if not isinstance(batch_id, str) or not 1 <= len(batch_id) <= 200:
             raise InvalidOption(f"batch_id={batch_id!r}: text of 1 to 200 characters")
         dealer = Dealer(self._schema, self._router, self._no_names)
-        prepared = list(self._prepared(dealer, frame, columns, on_error, given))  # all is checked first
         now = self._clock()
+        call = prepare_call(
+            self._schema,
+            frame,
+            given,
+            columns=columns,
+            now_ns=now,
+            max_future_skew_ns=self._skew,
+            resolve_keys=dealer.resolve,
+            on_error=on_error,
+        )
+        prepared = list(call)  # all is checked first
         parts = [part for batch, _ in prepared for part in _dealt(dealer, batch)]
         messages = [
             (shard, *_encoded(self._schema, f"{batch_id}\0{number}\0{shard}", part, now))
@@ -109,27 +119,6 @@ class BatchPublisher:
     def close(self) -> None:
         """Disconnect. A second close does nothing."""
         self._server.close()
-
-    def _prepared(
-        self,
-        dealer: Dealer,
-        frame: Any,
-        columns: Mapping[str, str] | None,
-        on_error: OnError,
-        given: Mapping[str, Any],
-    ) -> Iterable[Prepared]:
-        context: dict[str, Any] = {
-            "now_ns": self._clock(),
-            "max_future_skew_ns": self._skew,
-            "resolve_keys": dealer.resolve,
-            "on_error": on_error,
-        }
-        if frame is not None:
-            return prepare_frames(self._schema, frame, columns=columns, **given, **context)
-        if columns is not None:
-            raise InvalidEvent("columns= renames the columns of a table, and no table is given")
-        wanted = {"signal": None, "entity_id": None}
-        return [prepare_columns(self._schema, **{**wanted, **given}, **context)]
 
     async def _send(self, messages: Sequence[tuple[int, int, bytes]], batch_id: str) -> None:
         """Have all messages stored; TransportError, once none is under way, if one was not."""

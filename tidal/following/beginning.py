@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 
 from tidal.checkpoint.reader import list_checkpoints, verify_checkpoint
 from tidal.db import Settings
-from tidal.durable import TEMPORARY_SUFFIX, File
+from tidal.durable import TEMPORARY_SUFFIX, File, FileSystem
 from tidal.errors import FormatError, FormatTooNew, StorageError, TransportError
 from tidal.following.remembered import Remembered
 from tidal.format.manifest import Manifest
@@ -30,6 +30,7 @@ from tidal.replication.messages import (
 )
 from tidal.replication.offer import Beginning, decode_offer
 from tidal.replication.transport import Channels, Transport
+from tidal.storage.sqlite import SIDE_FILES
 from tidal.store import StorePaths, name_store, prepare_store
 from tidal.wal import write_manifest
 
@@ -75,8 +76,7 @@ def _make(making: StorePaths, wiring: Wiring, asking: _Asking, offer: Beginning)
     lock = fs.lock(making.lock)
     try:
         prepare_store(fs, making, offer.parsed_schema())
-        for _, path in list_checkpoints(fs, making.checkpoints):
-            fs.remove(path)
+        _clear(fs, making)
         engine = wiring.engine(fs, making.entities, create=True)
         try:
             for rows in asking.records():
@@ -89,14 +89,23 @@ def _make(making: StorePaths, wiring: Wiring, asking: _Asking, offer: Beginning)
         if offer.checkpoint_seq:
             _fetch_checkpoint(making, wiring, asking, offer)
         start = Manifest(
-            offer.store_id, offer.epoch, clean=False, start_seq=offer.start_seq, start_hash=offer.start_hash,
-            region=offer.region, shard=offer.shard,
+            offer.store_id, offer.start_epoch, clean=False, start_seq=offer.start_seq,
+            start_hash=offer.start_hash, region=offer.region, shard=offer.shard,
         )  # fmt: skip
         write_manifest(fs, making.wal, start)
         Remembered(fs, making, offer.store_id, asking.name).raise_epoch(offer.epoch)
         name_store(fs, making, offer.store_id, offer.region, offer.shard)
     finally:
         lock.release()
+
+
+def _clear(fs: FileSystem, making: StorePaths) -> None:
+    """Remove what an interrupted beginning left: its leader may have removed records since, or be another."""
+    entities = [making.entities.with_name(making.entities.name + end) for end in ("", *SIDE_FILES)]
+    checkpoints = [path for _, path in list_checkpoints(fs, making.checkpoints)]
+    for path in (making.identity, making.following, *entities, *checkpoints):
+        if fs.exists(path):
+            fs.remove(path)
 
 
 def _fetch_checkpoint(making: StorePaths, wiring: Wiring, asking: _Asking, offer: Beginning) -> None:

@@ -7,12 +7,13 @@ from typing import Any, Final, Self
 
 from tidal.db import Settings, TidalDb
 from tidal.db.recorder import Recorder
-from tidal.errors import InvalidOption, ReadOnly, ReplicationError, StaleEpoch
+from tidal.errors import InvalidOption, ReadOnly, ReplicationError, StaleEpoch, TransportError
 from tidal.following.host import StoreHost
 from tidal.following.stored import FOLLOWS, Followed, FollowingEngine
+from tidal.links import FollowingSeen
 from tidal.opening.arguments import open as open_store
 from tidal.replication.claims import claim_epoch
-from tidal.replication.lag import Lag
+from tidal.replication.lag import Lag, Position
 from tidal.replication.receiver import SegmentReceiver
 from tidal.replication.running import Running, waited
 from tidal.replication.transport import Transport
@@ -32,7 +33,7 @@ class FollowerDb(TidalDb):
     """
 
     def __init__(
-        self, followed: Followed, settings: Settings, name: str, read: Callable[[], Followed]
+        self, followed: Followed, settings: Settings, name: str, read: Callable[[bool], Followed]
     ) -> None:
         loaded = followed.loaded
         super().__init__(
@@ -49,6 +50,7 @@ class FollowerDb(TidalDb):
         self._host = StoreHost(self, followed, read)
         self.receiver = SegmentReceiver(self._host, followed.disk.identity, name)
         self._running: Running | None = None
+        self._links.attach("following", self._seen)
 
     # ------------------------------------------------------------------------------ following
 
@@ -71,6 +73,19 @@ class FollowerDb(TidalDb):
     def last_seq(self) -> int:
         """The sequence of the newest event that reads answer from; the log may be a moment ahead of it."""
         return self._host.applied_seq
+
+    @property
+    def epoch(self) -> int:
+        """The newest epoch in which a leader was heard; 0: none yet."""
+        return self._host.epoch
+
+    @property
+    def position(self) -> Position:
+        """How far this store's log is, durably: the epoch of its last event, and that event's sequence.
+
+        Positions of followers compare: of several, promote the one with the greatest.
+        """
+        return self._host.position
 
     @property
     def lag(self) -> Lag:
@@ -113,6 +128,14 @@ class FollowerDb(TidalDb):
             return _UNREACHED
         return self.receiver.unhealthy
 
+    def _seen(self) -> FollowingSeen:
+        lag, receiver, refusals = self.lag, self.receiver, self.receiver.refusals
+        refusal = refusals[-1].reason if refusals else None
+        return FollowingSeen(
+            self.name, self.trouble, lag.events, lag.seconds, self._host.epoch, receiver.refused, refusal,
+            receiver.duplicates,
+        )  # fmt: skip
+
     @property
     def read_only(self) -> bool:
         """True: a follower takes no events but its leader's."""
@@ -126,7 +149,7 @@ class FollowerDb(TidalDb):
 
         The next epoch is claimed first, so of several followers one is promoted; from then on what an older
         leader sends is refused by all who hear of the new one. Events that the old leader had not sent to
-        this follower are not here: promote the one with the highest ``last_seq``.
+        this follower are not here: promote the one with the greatest ``position``.
 
         Raises StaleEpoch if another node has claimed the epoch; ``force`` takes a later one, where that node
         is known to be gone.
@@ -138,7 +161,11 @@ class FollowerDb(TidalDb):
         self._stop()
         host = self._host
         claim, wanted = host.remembered.claim, max(host.epoch, host.log_epoch) + 1
-        epoch, winner = claim_epoch(self._transport, self._disk.identity, wanted, claim, force=force)
+        try:
+            epoch, winner = claim_epoch(self._transport, self._disk.identity, wanted, claim, force=force)
+        except TransportError:  # whether it was claimed is not known: it can be claimed again, by the same
+            self.follow(self._transport)
+            raise
         if winner != claim:
             who = winner.decode(errors="replace").partition("/")[0]
             self.follow(self._transport)
@@ -149,9 +176,7 @@ class FollowerDb(TidalDb):
         host.end_following(epoch - 1)  # what opens the store for writing next is of the epoch after
         paths, fs = self._disk.paths, self._disk.fs
         self.close()
-        db = open_store(paths.base, **{"file_system": fs, **options})
-        db._claimed = claim
-        return db
+        return open_store(paths.base, **{"file_system": fs, **options})
 
     def close(self) -> None:
         """Stop following, checkpoint and release the store; a second close does nothing."""

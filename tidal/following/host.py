@@ -14,7 +14,9 @@ from tidal.errors import ForeignHistory, SchemaBehind, SchemaMismatch
 from tidal.following.remembered import Remembered
 from tidal.following.stored import Followed
 from tidal.format.payload import TypeSet, type_set
+from tidal.replication.feed import LogFeed, Origin
 from tidal.replication.frames import CheckedFrame, CheckedRun
+from tidal.replication.lag import Position
 from tidal.schema import merge_schemas, schema_from_json, schema_to_json
 from tidal.schema.events import NOTE_TYPE_ID, EventBatch
 from tidal.store import save_schema
@@ -35,7 +37,8 @@ class Store(Protocol):
 class StoreHost:
     """A store that takes in a leader's log, a tidal.replication.receiver.Host. One thread."""
 
-    def __init__(self, store: Store, followed: Followed, read: Callable[[], Followed]) -> None:
+    def __init__(self, store: Store, followed: Followed, read: Callable[[bool], Followed]) -> None:
+        """``read`` reads the files anew; it is told whether events were cut off."""
         self._store, self._read = store, read
         self._use(followed)
 
@@ -50,6 +53,11 @@ class StoreHost:
     @property
     def end(self) -> Link:
         return self._log.end
+
+    @property
+    def position(self) -> Position:
+        """How far the log is, to be compared with those of other followers; for any thread."""
+        return self._log.position
 
     @property
     def epoch(self) -> int:
@@ -86,7 +94,7 @@ class StoreHost:
     def take(self, run: CheckedRun) -> None:
         for checked in run.frames:
             self._check_types(checked.summary.types)
-            if checked.frame.last_seq == self._state_seq > self._log.last_seq:
+            if checked.frame.first_seq <= self._state_seq <= checked.frame.last_seq and not self.whole:
                 self._check_checkpoint(checked)
         for step in self._log.steps(run):
             batches = [batch for checked in step for batch in self._beyond_state(checked)]
@@ -114,9 +122,9 @@ class StoreHost:
     # ------------------------------------------------------------------------------ seldom
 
     def end_following(self, epoch: int) -> None:
-        """Make the store one by itself, whose next writer is of the epoch after this one."""
+        """Make the store one by itself: its next writer is of the epoch after this one, which it has claimed."""
         self._log.raise_epoch(epoch)
-        self._remembered.remove()
+        self._remembered.promote(epoch + 1)
 
     def adopt_schema(self, document: bytes) -> None:
         """Go on with the schema of the leader, which may only have grown; SchemaError."""
@@ -125,7 +133,13 @@ class StoreHost:
             raise SchemaMismatch(["the leader's schema lacks what this store's has"])
         if schema != self._schema:
             save_schema(self._disk.fs, self._disk.paths, schema)
-            self._start_over()
+            self._start_over(cut=False)
+
+    def hash_at(self, seq: int) -> bytes | None:
+        return self._log.hash_at(seq)
+
+    def epoch_of(self, seq: int) -> Origin | None:
+        return LogFeed(self._disk.fs, self._disk.paths.wal, self._disk.identity).epoch_of(seq)
 
     def rewind(self, seq: int, digest: bytes) -> None:
         if self._log.hash_at(seq) != digest:
@@ -138,13 +152,13 @@ class StoreHost:
         for _, path in later:  # first: one that is ahead of the log would be believed
             set_aside(fs, path, paths.quarantine)
         self._log.cut(seq, paths.quarantine)
-        self._start_over()
+        self._start_over(cut=True)
 
-    def _start_over(self) -> None:
+    def _start_over(self, *, cut: bool) -> None:
         followed: list[Followed] = []
 
         def read() -> Followed:
-            followed.append(self._read())
+            followed.append(self._read(cut))
             return followed[0]
 
         self._log.close()

@@ -7,23 +7,27 @@ import os
 import socket
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from tidal.archive.marks import check_mark
+from tidal.archive.marks import FOLLOWER_NAME_MAX, follower_mark
 from tidal.archive.retention import FOREVER, Retain
 from tidal.db import Settings
 from tidal.durable import FileSystem, OsFileSystem
 from tidal.following.beginning import begin
 from tidal.following.follower import FollowerDb
-from tidal.following.stored import Followed, read_follower
+from tidal.following.stored import Anew, Followed, read_follower
+from tidal.health import HealthLimits
 from tidal.ledger import SHARDS_DEFAULT
 from tidal.materializer import Materializer
 from tidal.opening.arguments import (
     CHECKPOINT_BYTES_DEFAULT,
     Clock,
     advice_on_damage,
+    alone,
     check_shards,
     checked_folder,
     checked_settings,
+    open_served,
 )
 from tidal.opening.options import StoreOptions, Wiring
 from tidal.replication.identity import RegionId, ShardId
@@ -31,6 +35,9 @@ from tidal.replication.transport import Transport
 from tidal.schema import Duration, parse_duration
 from tidal.schema.durations import NS_PER_SECOND
 from tidal.store import StorePaths, store_exists
+
+if TYPE_CHECKING:
+    from tidal.metrics import Metrics
 
 
 def open_follower(
@@ -46,6 +53,8 @@ def open_follower(
     checkpoint_bytes: int | None = CHECKPOINT_BYTES_DEFAULT,
     archive: bool = True,
     retain: Retain = FOREVER,
+    health: HealthLimits | None = None,
+    metrics: str | Metrics | None = None,
     timeout: Duration = "30s",
     file_system: FileSystem | None = None,
 ) -> FollowerDb:
@@ -55,14 +64,16 @@ def open_follower(
     folder of a leader that another one has followed. A new one is begun with the leader's schema, its newest
     checkpoint and its entities, for which it must answer within ``timeout``.
 
-    - ``name``: of this follower among all of its leader, as of a mark; the machine's by default.
+    - ``name``: of this follower among all of its leader: a letter or digit, then up to 54 of
+      ``A-Z a-z 0-9 _ . -``; the machine's by default.
     - ``region``, ``shard``: which log is followed.
+    - ``health``: with ``lag`` and ``lag_events``, how far behind its leader is too far.
     - the others: as of tidal.open().
 
     Raises TransportError if the leader does not answer in time, and what tidal.open() raises of a folder.
     """
-    name = socket.gethostname()[:64] if name is None else name
-    check_mark(name, 0)
+    name = socket.gethostname()[:FOLLOWER_NAME_MAX] if name is None else name
+    follower_mark(name)  # its leader may be told to keep the log for it
     wait_seconds = parse_duration(timeout) / NS_PER_SECOND
     settings = checked_settings(
         clock=clock,
@@ -71,23 +82,28 @@ def open_follower(
         checkpoint_bytes=checkpoint_bytes,
         archive=archive,
         retain=retain,
+        health=health,
     )
     check_shards(shards)
     paths = StorePaths(checked_folder("path", path))
     settings.meters.store = paths.base.name
     wiring = Wiring(file_system or OsFileSystem())
     options = StoreOptions(shards=shards)
-    with advice_on_damage(paths.base):
-        if not store_exists(wiring.fs, paths):
-            place = (int(RegionId(region)), int(ShardId(shard)))
-            begin(paths, wiring, transport, name, place, settings, wait_seconds)
-        db = open_followed(paths, options, settings, wiring, name).follow(transport)
-    try:
-        db.wait_until_whole(wait_seconds)
-    except BaseException:
-        db.close()
-        raise
-    return db
+    place = (int(RegionId(region)), int(ShardId(shard)))
+
+    def open_it() -> FollowerDb:
+        with advice_on_damage(paths.base):
+            if not store_exists(wiring.fs, paths):
+                begin(paths, wiring, transport, name, place, settings, wait_seconds)
+            db = open_followed(paths, options, settings, wiring, name).follow(transport)
+        try:
+            db.wait_until_whole(wait_seconds)
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+    return open_served(metrics, open_it, alone)
 
 
 def open_followed(
@@ -99,9 +115,15 @@ def open_followed(
         lock = fs.lock(paths.lock)
         undo.callback(lock.release)
 
-        def read_again() -> Followed:
-            # Materializers go on from where they are: they have seen what the log had.
-            return read_follower(paths, options, replace(settings, materializers={}), wiring, lock, name)
+        fresh = {key: it.checkpoint() for key, it in settings.materializers.items()}
+
+        def read_again(cut: bool) -> Followed:
+            # Where the log is as it was, materializers go on from where they are: they have seen what it has.
+            anew = {key: Anew(it, fresh[key]) for key, it in settings.materializers.items() if cut}
+            read = read_follower(paths, options, replace(settings, materializers=anew), wiring, lock, name)
+            for it in anew.values():
+                it.begin()
+            return read
 
         followed = read_follower(paths, options, settings, wiring, lock, name)
         undo.callback(followed.engine.close)

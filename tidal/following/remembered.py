@@ -5,27 +5,22 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 
-from tidal.durable import FileSystem, read_file, replace_file, same_bytes
-from tidal.errors import CorruptStore, FormatError, FormatTooNew
-from tidal.format.following import Following, decode_following, encode_following
-from tidal.store import StorePaths
+from tidal.durable import FileSystem
+from tidal.format.following import Following
+from tidal.store import StorePaths, load_following, save_following
 
 
 class Remembered:
     """The file that makes a store a follower; made where there is none. One thread writes."""
 
     def __init__(self, fs: FileSystem, paths: StorePaths, store_id: bytes, name: str) -> None:
-        self._fs, self._path = fs, paths.following
+        self._fs, self._paths, self._path = fs, paths, paths.following
         if not fs.exists(self._path):
-            self._write(Following(store_id, 0, f"{name}/{os.urandom(16).hex()}"))
-        try:
-            self._known = decode_following(read_file(fs, self._path))
-        except FormatTooNew as error:
-            raise FormatTooNew(f"{self._path}: {error}") from None
-        except FormatError as error:
-            raise CorruptStore(self._path, 0, f"{error}; restore it from a backup, or begin anew") from error
-        if self._known.store_id != store_id:
-            raise CorruptStore(self._path, 0, f"it is of store {self._known.store_id.hex()}")
+            # Where it led, that epoch is known. What it was claimed with may be in a copy of the folder, too.
+            led = load_following(fs, paths.promoted, store_id) if fs.exists(paths.promoted) else None
+            epoch = 0 if led is None else led.leader_epoch
+            self._write(Following(store_id, epoch, f"{name}/{os.urandom(16).hex()}"))
+        self._known = load_following(fs, self._path, store_id)
 
     @property
     def leader_epoch(self) -> int:
@@ -42,12 +37,12 @@ class Remembered:
         if epoch > self._known.leader_epoch:
             self._write(replace(self._known, leader_epoch=epoch))
 
-    def remove(self) -> None:
-        """Make the store one by itself, durably."""
-        self._fs.remove(self._path)
+    def promote(self, epoch: int) -> None:
+        """Make the store one by itself, durably, which has claimed this epoch."""
+        self.raise_epoch(epoch)
+        self._fs.rename(self._path, self._paths.promoted)
         self._fs.sync_dir(self._path.parent)
 
     def _write(self, following: Following) -> None:
-        data = encode_following(following)
-        replace_file(self._fs, self._path, [data], same_bytes(self._fs, data, CorruptStore))
+        save_following(self._fs, self._paths, following)
         self._known = following

@@ -13,11 +13,13 @@ from tidal.errors import ReadOnly
 from tidal.following.remembered import Remembered
 from tidal.format.manifest import Manifest
 from tidal.log import Log
+from tidal.materializer import Materializer
 from tidal.opening.loading import Loaded, load
 from tidal.opening.options import StoreOptions, Wiring
 from tidal.opening.preparing import Preparation
 from tidal.records import record
 from tidal.replication.continued import FollowerLog
+from tidal.schema.events import EventBatch
 from tidal.storage import StorageEngine
 from tidal.store import StorePaths
 
@@ -68,6 +70,32 @@ def read_follower(
         remembered = Remembered(fs, paths, identity.store_id, name)
         undo.pop_all()
     return Followed(loaded, log, writable.engine, names, disk, remembered)
+
+
+class Anew:
+    """A materializer that has seen events which were cut off, as recovery fills it again: from a checkpoint
+    that has it, or else from the state that it had before its first event.
+    """
+
+    def __init__(self, materializer: Materializer, fresh: bytes) -> None:
+        self._materializer, self._fresh = materializer, fresh
+        self._begun = False
+
+    def begin(self) -> None:
+        """Become as before the first event, unless a checkpoint was restored."""
+        if not self._begun:
+            self.restore(self._fresh)
+
+    def on_events(self, batch: EventBatch) -> None:
+        self.begin()
+        self._materializer.on_events(batch)
+
+    def checkpoint(self) -> bytes:
+        return self._materializer.checkpoint()
+
+    def restore(self, state: bytes) -> None:
+        self._begun = True
+        self._materializer.restore(state)
 
 
 class FollowingEngine:

@@ -1,7 +1,7 @@
 """A store's log in other places: what is sent of it, and how it is taken in there."""
 
 from tidal.replication.identity import RegionId, SegmentId, ShardId
-from tidal.replication.lag import Lag
+from tidal.replication.lag import Lag, Position
 from tidal.replication.receiver import Host, Refusal, SegmentReceiver
 from tidal.replication.running import Running
 from tidal.replication.shipper import FollowerStatus, Shipment, Shipper
@@ -13,6 +13,7 @@ __all__ = [
     "Host",
     "Lag",
     "Outgoing",
+    "Position",
     "Refusal",
     "RegionId",
     "Running",

@@ -12,7 +12,8 @@ from tidal.durable import Bytes, FileSystem, replace_file, set_aside
 from tidal.errors import CorruptLog, ReadOnly, StorageError, StoreClosed, StorePoisoned
 from tidal.format.manifest import Manifest
 from tidal.format.segment import SEAL, SegmentHeader
-from tidal.replication.frames import CheckedFrame, CheckedRun
+from tidal.replication.frames import NO_EPOCH, CheckedFrame, CheckedRun
+from tidal.replication.lag import Position
 from tidal.schema.events import EventBatch
 from tidal.wal.active import ActiveSegment
 from tidal.wal.record import LogRecord
@@ -50,20 +51,20 @@ class FollowerLog:
         self._poison: StorePoisoned | None = None
         self._closed = False
         self._active: ActiveSegment | None = None
-        # Of what is before an empty log, all is of epochs that its leader knew when this follower began.
-        self._end = Link(manifest.last_seq, manifest.head_hash, manifest.epoch, "the manifest")
-        self._last = self._newest()
-        if self._last is not None:
-            self._end = self._last.link
+        # The end is of the epoch of the last event that is here, of none where none is: that this store was
+        # once written in a later one, whose events were lost, must not keep out those of an earlier one.
+        self._end = Link(manifest.last_seq, manifest.head_hash, NO_EPOCH, "the manifest")
+        self._last: SegmentInfo | None = None
+        for _, path in reversed(self._segments()):
+            info = self._read(path)
+            self._last = self._last or info
+            if info.batches:
+                self._end = info.link
+                break
 
-    def _newest(self) -> SegmentInfo | None:
-        found = list_segments(
-            self._fs, self._directory, self._record.manifest.region, self._record.manifest.shard
-        )
-        if not found:
-            return None
-        data = read_segment(self._fs, found[-1][1])
-        return walk_to_end(require_header(found[-1][1], data, self._record.manifest.log), data).info
+    def _read(self, path: Path) -> SegmentInfo:
+        data = read_segment(self._fs, path)
+        return walk_to_end(require_header(path, data, self._record.manifest.log), data).info
 
     def _segments(self) -> list[tuple[int, Path]]:
         manifest = self._record.manifest
@@ -100,8 +101,16 @@ class FollowerLog:
 
     @property
     def epoch(self) -> int:
-        """The newest epoch that is known; what an older leader sends is refused."""
+        """The newest epoch that this store was written in, or followed one of."""
         return self._record.manifest.epoch
+
+    @property
+    def position(self) -> Position:
+        """How far the log is, to be compared with those of other followers."""
+        end, manifest = self._end, self._record.manifest
+        if end.epoch != NO_EPOCH or manifest.start_seq == 1:
+            return Position(end.epoch, end.last_seq)
+        return Position(manifest.epoch, end.last_seq)  # all before the log's begin is of that one or older
 
     @property
     def error(self) -> StorePoisoned | None:

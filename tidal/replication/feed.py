@@ -76,13 +76,29 @@ class LogFeed:
                 return Origin(header.log.epoch, base_seq - 1, header.previous)
         return None
 
-    def segment_of(self, seq: int) -> Place:
-        """Return the place where the segment begins that has an event, or will have it; 0 of an empty log."""
+    def epoch_of(self, seq: int) -> Origin | None:
+        """Return where the epoch begins in which an event was recorded; None if the event is not here.
+
+        At the log's own begin it may be that the epoch began earlier.
+        """
+        found: Origin | None = None
+        for base_seq, path in self.segments():
+            if base_seq > seq:
+                break
+            header = self._header(path)
+            if found is None or header.log.epoch > found.epoch:
+                found = Origin(header.log.epoch, base_seq - 1, header.previous)
+        return found
+
+    def segment_of(self, seq: int) -> Origin | None:
+        """Return where the segment begins that has an event, or will have it, and its epoch; None if there is
+        no segment.
+        """
         below = [path for base_seq, path in self.segments() if base_seq <= seq]
         if not below:
-            return Place(0, NO_HASH)
+            return None
         header = self._header(below[-1])
-        return Place(header.base_seq - 1, header.previous)
+        return Origin(header.log.epoch, header.base_seq - 1, header.previous)
 
     def at(self, seq: int) -> Place | None:
         """Return the place after a sequence; None if no batch ends there, MissingSegment if it is gone."""

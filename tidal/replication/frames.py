@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from tidal.errors import ForeignHistory, FormatError
 from tidal.format.frame import Frame, decode_frame
@@ -10,6 +10,8 @@ from tidal.format.payload import Summary, decode_payload, decode_summary
 from tidal.format.segment import SEGMENT_HEADER, LogIdentity, SegmentHeader, decode_segment_header
 from tidal.schema.events import EventBatch
 from tidal.wal.segments import Link
+
+NO_EPOCH: Final = 0  # of the end of a log that has no event; leaders begin with 1
 
 
 class Run(NamedTuple):

@@ -12,7 +12,7 @@ from tidal.durable import FileSystem, read_file
 from tidal.errors import StorageError
 from tidal.format.segment import LogIdentity
 from tidal.meters import said
-from tidal.replication.feed import LogFeed
+from tidal.replication.feed import LogFeed, Origin
 from tidal.replication.messages import Message, Offer, Piece, Records, Request, Want
 from tidal.replication.offer import Beginning
 from tidal.storage import KEYSPACES, StorageEngine
@@ -29,10 +29,16 @@ class Giver:
     """Answers the requests of new followers. It remembers nothing of them: each asks for what it lacks."""
 
     def __init__(
-        self, fs: FileSystem, paths: StorePaths, identity: LogIdentity, feed: LogFeed, engine: StorageEngine
+        self,
+        fs: FileSystem,
+        paths: StorePaths,
+        identity: LogIdentity,
+        feed: LogFeed,
+        engine: StorageEngine,
+        origin: Origin,
     ) -> None:
         self._fs, self._paths, self._identity = fs, paths, identity
-        self._feed, self._engine = feed, engine
+        self._feed, self._engine, self._origin = feed, engine, origin
 
     def answer(self, request: Request, most: int) -> list[Message]:
         """Return what to answer, each of ``most`` bytes at most."""
@@ -48,7 +54,8 @@ class Giver:
         mine = self._identity
         found = list_checkpoints(self._fs, self._paths.checkpoints)
         checkpoint_seq, path = found[0] if found else (0, None)
-        start = self._feed.segment_of(checkpoint_seq + 1)
+        # Without a segment, all that was there when this leader began is archived, and nothing came since.
+        start = self._feed.segment_of(checkpoint_seq + 1) or self._origin
         return Beginning(
             mine.store_id,
             mine.region,
@@ -59,6 +66,7 @@ class Giver:
             start.hash,
             checkpoint_seq,
             0 if path is None else self._fs.size(path),
+            start.epoch,
         )
 
     def _pieces(self, seq: int, offset: int, most: int) -> Iterator[Piece]:

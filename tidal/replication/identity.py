@@ -7,7 +7,7 @@ from typing import Self
 
 from tidal.errors import InvalidOption
 from tidal.format.frame import SEQ_MAX
-from tidal.format.segment import U16_MAX, LogIdentity, segment_name
+from tidal.format.segment import LogIdentity, checked_place_number, segment_name
 from tidal.records import record
 
 _TEXT = re.compile(r"(\d{1,5}):(\d{1,5}):(\d{1,20})", re.ASCII)
@@ -17,9 +17,7 @@ class _Number(int):
     """An integer of 16 bits with a meaning of its own."""
 
     def __new__(cls, number: int) -> Self:
-        if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= U16_MAX:
-            raise InvalidOption(f"{cls.__name__} {number!r}: give an integer from 0 to {U16_MAX}")
-        return super().__new__(cls, number)
+        return super().__new__(cls, checked_place_number(f"{cls.__name__}({number!r})", number))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({int(self)})"
@@ -38,7 +36,7 @@ class ShardId(_Number):
 
     >>> ShardId(70_000)
     Traceback (most recent call last):
-    tidal.errors.InvalidOption: ShardId 70000: give an integer from 0 to 65535
+    tidal.errors.InvalidOption: ShardId(70000): choose an integer from 0 to 65535
     """
 
 

@@ -1,15 +1,29 @@
-"""How far a follower is behind: in events, and in time."""
+"""How far a follower is, and how far behind: in events, and in time."""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from typing import Final
+from typing import Final, NamedTuple
 
 from tidal.records import record
+from tidal.schema.durations import NS_PER_SECOND
 
 _NOTES_KEPT: Final = 1_024
-NS_PER_SECOND: Final = 1_000_000_000
+
+
+class Position(NamedTuple):
+    """How far a log is: the epoch that its last event was recorded in, and the sequence of that event.
+
+    Of two logs of one store the greater has more of what happened. The sequence alone does not say so: a
+    leader that another one has followed may have recorded many events that are not in the log any more.
+
+    >>> Position(epoch=3, seq=100) > Position(epoch=2, seq=500)
+    True
+    """
+
+    epoch: int
+    seq: int
 
 
 @record

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Final, Protocol, Self
 
 import blake3
 
-from tidal.archive.marks import Marks, check_mark
+from tidal.archive.marks import MARK_PREFIX, Marks, follower_mark
 from tidal.durable import FileSystem, read_file
 from tidal.errors import InvalidOption, ReplicationError, StaleEpoch, TidalError
+from tidal.format.following import CLAIM_MAX, Following
 from tidal.format.segment import LogIdentity
+from tidal.links import FollowerSeen, LeadingSeen
 from tidal.records import record
-from tidal.replication.claims import claim_epoch
+from tidal.replication.claims import LaterClaim, claim_epoch
 from tidal.replication.feed import LogFeed, Origin
 from tidal.replication.giving import Giver
 from tidal.replication.running import Running, waited
@@ -22,10 +25,9 @@ from tidal.replication.transport import Transport
 from tidal.schema import Duration, parse_duration
 from tidal.schema.durations import NS_PER_SECOND
 from tidal.storage import StorageEngine
-from tidal.store import StorePaths
+from tidal.store import StorePaths, load_following, save_following
 
 HOLD_BYTES_DEFAULT: Final = 8 << 30
-MARK_PREFIX: Final = "follower."  # before a follower's name, among the marks of a store
 
 
 class LedLog(Protocol):
@@ -54,6 +56,25 @@ class Led:
     claim: bytes
     now: Callable[[], int]
 
+    def give_up(self, epoch: int) -> None:
+        """Make the folder a follower's, durably: another node leads, in this epoch or a later one.
+
+        Else each opening would take an epoch more, until one that nobody has claimed; and then this store,
+        which lacks what the other recorded, would lead.
+        """
+        if not self.fs.exists(self.paths.following):
+            claim = self.claim.decode("ascii", "ignore")[-CLAIM_MAX:]
+            save_following(self.fs, self.paths, Following(self.identity.store_id, epoch, claim))
+
+
+def claim_of(fs: FileSystem, paths: StorePaths, identity: LogIdentity, name: str) -> bytes:
+    """Return what a node claims its epoch with: what it did so with when it was promoted, or a new claim."""
+    if fs.exists(paths.promoted):
+        known = load_following(fs, paths.promoted, identity.store_id)
+        if known.leader_epoch == identity.epoch:
+            return known.claim.encode()
+    return f"{name}/{os.urandom(16).hex()}".encode()
+
 
 def make_shipper(
     led: Led, max_payload: int, followers: Iterable[str] = (), hold_bytes: int | None = HOLD_BYTES_DEFAULT
@@ -69,7 +90,7 @@ def make_shipper(
 
     names = set(followers)
     for name in names:
-        check_mark(MARK_PREFIX + name, 0)
+        follower_mark(name)
     names |= {it.removeprefix(MARK_PREFIX) for it in marks.all() if it.startswith(MARK_PREFIX)}
     feed = LogFeed(led.fs, led.paths.wal, led.identity)
     shipment = Shipment(
@@ -77,7 +98,7 @@ def make_shipper(
         led.origin,
         blake3.blake3(read_file(led.fs, led.paths.schema)).digest(),
         max_payload,
-        answer=Giver(led.fs, led.paths, led.identity, feed, led.engine).answer,
+        answer=Giver(led.fs, led.paths, led.identity, feed, led.engine, led.origin).answer,
         hold=hold,
         hold_bytes=hold_bytes,
     )
@@ -98,14 +119,17 @@ class Shipping:
         if hold_bytes is not None and (type(hold_bytes) is not int or hold_bytes < 1):
             raise InvalidOption(f"hold_bytes={hold_bytes!r}: choose a positive integer, or None")
         self._led, self._on_deposed = led, on_deposed
+        self._closed = False
         self._shipper = make_shipper(led, transport.max_payload, followers, hold_bytes)
         epoch, winner = claim_epoch(transport, led.identity, led.identity.epoch, led.claim)
         if winner != led.claim:
+            led.give_up(epoch)
             who = winner.decode(errors="replace").partition("/")[0]
             raise StaleEpoch(
                 f"{who} has claimed epoch {epoch}: it leads; close this database, and open its folder with "
                 "tidal.open_follower()"
             )
+        self._later = LaterClaim(transport, led.identity)
         self._running = Running(
             transport,
             self._shipper.channels.marks,
@@ -116,9 +140,24 @@ class Shipping:
         )
 
     def followers(self) -> tuple[FollowerStatus, ...]:
-        """Return what is known of each follower, by name."""
-        with self._running.lock:
-            return self._shipper.followers(self._led.now())
+        """Return what is known of each follower, by name. It waits for nothing that is being sent: who asks
+        how it goes must get an answer, also where a disk hangs.
+        """
+        return self._shipper.followers(self._led.now())
+
+    def seen(self) -> LeadingSeen | None:
+        """Return how it goes, for health and metrics; None once it was closed."""
+        if self._closed:
+            return None
+        ended = self._running.error or ("its transport was closed" if self.closed else None)
+        now = self._led.now()
+        return LeadingSeen(
+            self._led.identity.epoch,
+            leads=self.deposed is None,
+            trouble=None if ended is None else str(ended),
+            sent_bytes=self._shipper.sent_bytes,
+            followers=tuple(_seen(it, now) for it in self.followers()),
+        )
 
     def wait_for(self, seq: int, *, followers: int = 1, timeout: Duration = "30s") -> int:
         """Return ``seq`` once so many followers have the events up to it, durably: what they hold survives
@@ -161,6 +200,7 @@ class Shipping:
 
     def close(self) -> None:
         """Send what is durable, and stop."""
+        self._closed = True
         self._running.close()
 
     def __enter__(self) -> Self:
@@ -172,8 +212,16 @@ class Shipping:
         self.close()
 
     def _before(self) -> None:
-        """Make durable what is to be sent, where the sync policy alone would take its time."""
+        """Make durable what is to be sent where the sync policy would take its time, and look who leads."""
+        if self._shipper.deposed is None and (epoch := self._later.look(self._led.now())) is not None:
+            self._shipper.depose(epoch)
         if (deposed := self._shipper.deposed) is not None:
             self._on_deposed(deposed)
+            self._led.give_up(self._led.identity.epoch + 1)
         elif self._shipper.wanted and self._led.log.durable_seq < self._led.log.last_seq:
             self._led.log.flush()
+
+
+def _seen(it: FollowerStatus, now: int) -> FollowerSeen:
+    heard = None if it.last_seen is None else max(0.0, (now - it.last_seen) / NS_PER_SECOND)
+    return FollowerSeen(it.name, it.seq, it.lag, it.held_bytes, it.state, heard, it.refused)

@@ -9,8 +9,8 @@
 The hash is BLAKE3 over a domain string and all that is before it. Everything is little-endian; a decoder
 refuses what the encoder would not have written, and holds no more than the message has bytes.
 
-``log/...``, from the leader: Batch, Heartbeat, Offer, Piece, Records. ``marks/...``, from a follower: Mark,
-Request.
+``log/...``, from the leader: Batch, Heartbeat, Answer, Offer, Piece, Records. ``marks/...``, from a follower:
+Mark, Request.
 """
 
 from __future__ import annotations
@@ -37,9 +37,10 @@ _HEAD = struct.Struct("<4sHBBHH16sQq")
 _DOMAIN = b"tidal replication message 1\0"
 _BATCH = struct.Struct(f"<{SEGMENT_HEADER.size}sQQQQII")
 _HEARTBEAT = struct.Struct("<QQ32sQQQ32s32s")
-_MARK = struct.Struct("<QQ32s")
+_MARK = struct.Struct("<QQQ32s")
 _REQUEST = struct.Struct("<BQ32sQ")
 _PIECE = struct.Struct("<QQQ")
+_ANSWER = struct.Struct("<Q32sBQQ32s")
 
 
 class Kind(enum.IntEnum):
@@ -52,6 +53,7 @@ class Kind(enum.IntEnum):
     OFFER = 5
     PIECE = 6
     RECORDS = 7
+    ANSWER = 8
 
 
 class Want(enum.IntEnum):
@@ -61,6 +63,7 @@ class Want(enum.IntEnum):
     OFFER = 2
     PIECE = 3
     RECORDS = 4
+    PLACE = 5
 
 
 _WANTS: Final = frozenset(Want)
@@ -113,10 +116,13 @@ class Mark(NamedTuple):
     seq: int
     refused: int  # messages that it could not use
     hash: bytes
+    epoch: int = 0  # of the event at ``seq``: followers are compared by both, see Position
 
 
 class Request(NamedTuple):
-    """What a follower lacks: the log after ``seq``, where it has ``hash``; or a part of a checkpoint."""
+    """What a follower wants: the log after ``seq``, where it has ``hash``; to know whether the leader has the
+    same there; or a part of a checkpoint.
+    """
 
     follower: str
     want: Want
@@ -149,7 +155,20 @@ class Records(NamedTuple):
     rows: tuple[tuple[int, bytes, bytes], ...]
 
 
-Message = Batch | Heartbeat | Mark | Request | Offer | Piece | Records
+class Answer(NamedTuple):
+    """Whether a batch with ``hash`` ends at ``seq`` in the leader's log. If none does, the origin is where
+    that log goes beyond the epoch that the follower has there.
+    """
+
+    seq: int
+    hash: bytes
+    shared: bool
+    origin_epoch: int
+    origin_seq: int
+    origin_hash: bytes
+
+
+Message = Batch | Heartbeat | Mark | Request | Offer | Piece | Records | Answer
 
 
 def encode_message(envelope: Envelope, message: Message) -> bytes:
@@ -214,12 +233,12 @@ def _read_heartbeat(reader: Reader) -> Heartbeat:
 
 
 def _write_mark(it: Mark) -> tuple[bytes, ...]:
-    return _MARK.pack(it.seq, it.refused, it.hash), _name(it.follower)
+    return _MARK.pack(it.seq, it.refused, it.epoch, it.hash), _name(it.follower)
 
 
 def _read_mark(reader: Reader) -> Mark:
-    seq, refused, digest = reader.unpack(_MARK)
-    return Mark(reader.text(NAME_BYTES_MAX), seq, refused, digest)
+    seq, refused, epoch, digest = reader.unpack(_MARK)
+    return Mark(reader.text(NAME_BYTES_MAX), seq, refused, digest, epoch)
 
 
 def _write_request(it: Request) -> tuple[bytes, ...]:
@@ -258,6 +277,13 @@ def _read_records(reader: Reader) -> Records:
     return Records(after, done, tuple(rows))
 
 
+def _read_answer(reader: Reader) -> Answer:
+    seq, digest, shared, *origin = reader.unpack(_ANSWER)
+    if shared > 1:
+        raise FormatError(f"{shared} is neither 0 nor 1")
+    return Answer(seq, digest, bool(shared), *origin)
+
+
 def _name(name: str) -> bytes:
     encoded = name.encode()
     if not 1 <= len(encoded) <= NAME_BYTES_MAX:
@@ -273,6 +299,7 @@ _WRITERS: Final[dict[type[Any], tuple[Kind, Callable[[Any], tuple[bytes, ...]]]]
     Offer: (Kind.OFFER, lambda it: (it.document,)),
     Piece: (Kind.PIECE, _write_piece),
     Records: (Kind.RECORDS, _write_records),
+    Answer: (Kind.ANSWER, lambda it: (_ANSWER.pack(*it),)),
 }
 _READERS: Final[dict[int, Callable[[Reader], Message]]] = {
     Kind.BATCH: _read_batch,
@@ -282,4 +309,5 @@ _READERS: Final[dict[int, Callable[[Reader], Message]]] = {
     Kind.OFFER: lambda reader: Offer(reader.rest()),
     Kind.PIECE: _read_piece,
     Kind.RECORDS: _read_records,
+    Kind.ANSWER: _read_answer,
 }

@@ -16,7 +16,7 @@ OFFER_BYTES_MAX: Final = 1 << 20
 
 _FIELDS: Final = (
     "store_id", "region", "shard", "epoch", "schema", "start_seq", "start_hash", "checkpoint_seq",
-    "checkpoint_bytes",
+    "checkpoint_bytes", "start_epoch",
 )  # fmt: skip
 
 
@@ -36,6 +36,9 @@ class Beginning:
     start_hash: bytes
     checkpoint_seq: int = 0
     checkpoint_bytes: int = 0
+    start_epoch: int = (
+        0  # what is before the log's begin is of this epoch or older, what is after it not older
+    )
 
     def encode(self) -> bytes:
         return encode_document(
@@ -50,6 +53,7 @@ class Beginning:
                 "start_hash": self.start_hash.hex(),
                 "checkpoint_seq": self.checkpoint_seq,
                 "checkpoint_bytes": self.checkpoint_bytes,
+                "start_epoch": self.start_epoch,
             }
         )
 
@@ -74,6 +78,7 @@ def decode_offer(data: bytes) -> Beginning:
         bytes_of(body, "start_hash", HASH_BYTES),
         integer_of(body, "checkpoint_seq"),
         integer_of(body, "checkpoint_bytes"),
+        integer_of(body, "start_epoch"),
     )
     beginning.parsed_schema()
     if beginning.checkpoint_seq < beginning.start_seq - 1:

@@ -7,6 +7,7 @@ the end of the follower's own log says how far it is.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from tidal.errors import (
@@ -23,9 +24,11 @@ from tidal.format.segment import NO_HASH, LogIdentity
 from tidal.meters import said
 from tidal.records import record
 from tidal.replication.assembly import Assembly
-from tidal.replication.frames import CheckedRun, Run, check_run
-from tidal.replication.lag import Lag, Progress
+from tidal.replication.feed import Origin
+from tidal.replication.frames import NO_EPOCH, CheckedRun, Run, check_run
+from tidal.replication.lag import Lag, Position, Progress
 from tidal.replication.messages import (
+    Answer,
     Batch,
     Envelope,
     Heartbeat,
@@ -38,25 +41,30 @@ from tidal.replication.messages import (
     encode_message,
 )
 from tidal.replication.offer import decode_offer
+from tidal.replication.parting import OwnLog, Parting
 from tidal.replication.transport import Channels, Outgoing
+from tidal.schema.durations import NS_PER_SECOND
 from tidal.wal.segments import Link
 
-SECOND: Final = 1_000_000_000
-MARK_NS: Final = SECOND // 20  # between two marks, while much comes
-IDLE_MARK_NS: Final = SECOND  # while nothing comes
-PATIENCE_NS: Final = SECOND // 2  # for what the leader has and is not here, before it is asked for
-BACK_OFF_NS: Final = 8 * SECOND  # the longest time between two requests for the same
+MARK_NS: Final = NS_PER_SECOND // 20  # between two marks, while much comes
+IDLE_MARK_NS: Final = NS_PER_SECOND  # while nothing comes
+PATIENCE_NS: Final = NS_PER_SECOND // 2  # for what the leader has and is not here, before it is asked for
+BACK_OFF_NS: Final = 8 * NS_PER_SECOND  # the longest time between two requests for the same
 REASONS_KEPT: Final = 16
 
 _logger = logging.getLogger(__name__)
 
 
-class Host(Protocol):
+class Host(OwnLog, Protocol):
     """The store that a receiver feeds."""
 
     @property
     def end(self) -> Link:
-        """The end of its log, which is durable."""
+        """The end of its log, which is durable; of NO_EPOCH where the log has no event."""
+
+    @property
+    def position(self) -> Position:
+        """How far its log is, to be compared with those of others."""
 
     @property
     def applied_seq(self) -> int:
@@ -108,6 +116,8 @@ class SegmentReceiver:
         self._host, self._identity, self._name = host, identity, name
         self._channels = Channels(identity.region, identity.shard)
         self._assembly = Assembly()
+        self._parting = Parting(host)
+        self._later = False  # what is here is of a later epoch than the leader's, and not its
         self._progress = Progress()
         self._marked_at: int | None = None
         self._marked_seq: int | None = None
@@ -131,11 +141,17 @@ class SegmentReceiver:
         """Why the follower cannot go on by itself, or None."""
         if self.stopped is not None:
             return str(self.stopped)
-        leader, seq = self.leader, self._host.end.last_seq
-        if leader is not None and leader.start_seq > seq + 1:
+        leader, end = self.leader, self._host.end
+        if self._later:
             return (
-                f"the leader's log begins at event {leader.start_seq}, and this one ends at {seq}: begin "
-                "anew with a checkpoint, by tidal.open_follower() on an empty folder"
+                f"this log has events of epoch {end.epoch}, and its leader, of epoch {self._host.epoch}, has "
+                "them not: if no later one leads, move the folder away, and begin anew by "
+                "tidal.open_follower()"
+            )
+        if leader is not None and leader.start_seq > end.last_seq + 1:
+            return (
+                f"the leader's log begins at event {leader.start_seq}, and this one ends at {end.last_seq}: "
+                "begin anew with a checkpoint, by tidal.open_follower() on an empty folder"
             )
         return None
 
@@ -158,6 +174,8 @@ class SegmentReceiver:
             if isinstance(message, Heartbeat):
                 self._progress.note(message.seq, envelope.sent_at)
                 return self._on_heartbeat(message, now)
+            if isinstance(message, Answer) and self.leader is not None:
+                return self._go_back(lambda: self._parting.on_answer(message), now)
             if isinstance(message, Offer):
                 self._on_offer(message, now)
         except (FormatError, FormatTooNew, ForeignHistory) as error:
@@ -177,7 +195,7 @@ class SegmentReceiver:
             )
         if envelope.epoch > self._host.epoch:
             self._host.raise_epoch(envelope.epoch)
-            self._assembly.clear()
+            self._begin_again()
             self.leader = None
 
     def _on_batch(self, batch: Batch, now: int) -> list[Outgoing]:
@@ -211,9 +229,12 @@ class SegmentReceiver:
     def _on_heartbeat(self, beat: Heartbeat, now: int) -> list[Outgoing]:
         self.leader = beat
         end = self._host.end
-        if end.last_seq > beat.origin_seq and end.epoch < beat.origin_epoch:
-            self._rewind(beat)
-        elif beat.seq == end.last_seq and beat.hash not in (NO_HASH, end.final_hash):
+        if NO_EPOCH < end.epoch < beat.origin_epoch and end.last_seq > beat.origin_seq:
+            if self._parting.asked is not None:
+                return self._ask_if_due(now)
+            origin = Origin(beat.origin_epoch, beat.origin_seq, beat.origin_hash)
+            return self._go_back(lambda: self._parting.on_foreign(end.last_seq, origin), now)
+        if beat.seq == end.last_seq and beat.hash not in (NO_HASH, end.final_hash):
             self._refuse(f"the leader has another batch than this log at event {end.last_seq}", now)
             return self._ask_if_due(now)
         if self._host.end.last_seq >= beat.seq:
@@ -228,13 +249,40 @@ class SegmentReceiver:
         except SchemaError as error:
             self._refuse(str(error), now)
 
-    def _rewind(self, beat: Heartbeat) -> None:
-        """Give up what an earlier leader sent and the new one never had."""
+    def _go_back(self, find: Callable[[], tuple[int, bytes] | None], now: int) -> list[Outgoing]:
+        """Give up what the leader never had, once it is known where that begins."""
         try:
-            self._host.rewind(beat.origin_seq, beat.origin_hash)
+            if (place := find()) is None:
+                return [] if self._parting.asked is None else self._ask_if_due(now)
+            if self._is_later():
+                return []
+            self._rewind(*place)
         except ForeignHistory as error:
-            self._stop(error)
+            if not self._is_later():
+                self._stop(error)
+            return []
+        return self._ask_if_due(now)
+
+    def _is_later(self) -> bool:
+        """Return whether this log is of a later epoch than its leader, who then has no say in it."""
+        self._later = self._host.end.epoch > self._host.epoch
+        return self._later
+
+    def _rewind(self, seq: int, digest: bytes) -> None:
+        leader = self.leader
+        if leader is not None and leader.start_seq > seq + 1:
+            raise ForeignHistory(
+                f"this log and the leader's part after event {seq}, and that one begins at "
+                f"{leader.start_seq}: move the folder away, and begin anew by tidal.open_follower()"
+            )
+        self._host.rewind(seq, digest)
+        self._begin_again()
+
+    def _begin_again(self) -> None:
+        """Forget what was found out for another leader, or a longer log."""
         self._assembly.clear()
+        self._parting, self._later = Parting(self._host), False
+        self._pause, self._asked_at = PATIENCE_NS, None
 
     def _stop(self, error: ReplicationError) -> None:
         about = said("follower_stopped", error_type=type(error).__name__)
@@ -258,7 +306,8 @@ class SegmentReceiver:
             return []
         out = self._mark_if_due(now, MARK_NS if self._host.end.last_seq != self._marked_seq else IDLE_MARK_NS)
         since = self._behind_since
-        if since is not None and not 0 <= now - since < PATIENCE_NS:
+        behind = since is not None and not 0 <= now - since < PATIENCE_NS
+        if behind or self._parting.asked is not None:
             out += self._ask_if_due(now)
         return out
 
@@ -267,11 +316,12 @@ class SegmentReceiver:
             return []
         end = self._host.end
         self._marked_at, self._marked_seq = now, end.last_seq
-        return [self._outgoing(Mark(self._name, end.last_seq, self.refused, end.final_hash), now)]
+        epoch = self._host.position.epoch
+        return [self._outgoing(Mark(self._name, end.last_seq, self.refused, end.final_hash, epoch), now)]
 
     def _ask_if_due(self, now: int) -> list[Outgoing]:
         """Ask for what is missing: at once for the first time, ever more seldom while nothing comes of it."""
-        seq = self._host.end.last_seq
+        seq = (self._parting.asked or self._host.end).last_seq
         if self._asked_at is not None and self._asked_seq == seq and 0 <= now - self._asked_at < self._pause:
             return []
         if self._asked_seq == seq:
@@ -285,11 +335,12 @@ class SegmentReceiver:
         return [self._outgoing(Request(self._name, Want.OFFER, 0, NO_HASH, 0, b""), now)]
 
     def _ask(self, now: int) -> list[Outgoing]:
-        end = self._host.end
-        self._asked_at, self._asked_seq = now, end.last_seq
-        return [
-            self._outgoing(Request(self._name, Want.LOG, end.last_seq, end.final_hash, end.epoch, b""), now)
-        ]
+        place, want = self._host.end, Want.LOG
+        if self._parting.asked is not None:
+            place, want = self._parting.asked, Want.PLACE
+        self._asked_at, self._asked_seq = now, place.last_seq
+        request = Request(self._name, want, place.last_seq, place.final_hash, place.epoch, b"")
+        return [self._outgoing(request, now)]
 
     def _outgoing(self, message: Message, now: int) -> Outgoing:
         mine = self._identity

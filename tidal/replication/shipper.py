@@ -13,11 +13,13 @@ from typing import Final, Protocol
 
 from tidal.errors import FormatError, FormatTooNew, MissingSegment, StaleEpoch
 from tidal.format.segment import NO_HASH, LogIdentity
+from tidal.links import CATCHING_UP, DROPPED, FOREIGN, LIVE, SILENT
 from tidal.meters import said
 from tidal.records import record
 from tidal.replication.feed import LogFeed, Origin, Place, Sent
 from tidal.replication.messages import (
     OVERHEAD_BYTES,
+    Answer,
     Batch,
     Envelope,
     Heartbeat,
@@ -29,14 +31,16 @@ from tidal.replication.messages import (
     encode_message,
 )
 from tidal.replication.transport import Channels, Outgoing
+from tidal.schema.durations import NS_PER_SECOND
 
 PART_BYTES: Final = 512 << 10  # of one message, if the transport takes as many
 RUN_BYTES: Final = 1 << 20  # of frames that are sent together
 WINDOW_BYTES: Final = 8 << 20  # sent to a follower that catches up, before it says how far it is
-SECOND: Final = 1_000_000_000
-HEARTBEAT_NS: Final = SECOND // 2
-HOLD_NS: Final = SECOND  # between two times that marks are written to the disk
-SILENT_NS: Final = 30 * SECOND  # after which a follower is not sent to
+HEARTBEAT_NS: Final = NS_PER_SECOND // 2
+HOLD_NS: Final = NS_PER_SECOND  # between two times that marks are written to the disk
+SILENT_NS: Final = 30 * NS_PER_SECOND  # after which a follower is not sent to
+FORGET_NS: Final = 24 * 3600 * NS_PER_SECOND  # after which one that nothing is kept for is forgotten
+FOLLOWERS_MAX: Final = 1_024  # by the names that messages say, which anybody may invent
 _ENDS_KEPT: Final = 4_096
 
 _logger = logging.getLogger(__name__)
@@ -50,7 +54,7 @@ class FollowerStatus:
     seq: int  # it has, durably, and applied
     lag: int  # durable events that it has not
     last_seen: int | None  # ns by the leader's clock; None: never since the leader began to ship
-    state: str  # "live", "catching up", "silent", "foreign" (of another history), "dropped" (by the limit)
+    state: str  # one of tidal.links.FOLLOWER_STATES: "live", "catching up", "silent", "foreign", "dropped"
     refused: int  # messages that it could not use
     held_bytes: int = 0
 
@@ -75,6 +79,7 @@ class _Follower:
     sent_bytes: int = 0  # since it last said how far it is
     refused: int = 0
     foreign: bool = False
+    late: bool = False  # it lacks what the log has no longer
     keeps: bool = False  # the log is held back for it
     held_bytes: int = 0
     asked: bool = False  # it wants the log
@@ -121,14 +126,14 @@ class Shipper:
         return self._channels
 
     def followers(self, now: int) -> tuple[FollowerStatus, ...]:
-        """Return what is known of each follower, by name."""
+        """Return what is known of each follower, by name; may be called while another call works."""
         durable = self._log.durable_seq
         return tuple(
             FollowerStatus(
                 it.name, it.seq, max(0, durable - it.seq), it.seen, self._state(it, now), it.refused,
                 it.held_bytes,
             )
-            for it in sorted(self._followers.values(), key=lambda it: it.name)
+            for it in sorted(self._followers.copy().values(), key=lambda it: it.name)
         )  # fmt: skip
 
     @property
@@ -152,58 +157,107 @@ class Shipper:
         mine = self._shipment.identity
         if (envelope.region, envelope.shard) != (mine.region, mine.shard):
             return self._refuse(f"a message of region {envelope.region}, shard {envelope.shard}")
-        new = isinstance(message, Request) and message.want != Want.LOG
+        new = isinstance(message, Request) and message.want not in (Want.LOG, Want.PLACE)
         if envelope.store_id != mine.store_id and not (new and not any(envelope.store_id)):
             return self._refuse(f"a message of a follower of store {envelope.store_id.hex()}")
         if envelope.epoch > mine.epoch:
-            self._depose(envelope.epoch)
+            self.depose(envelope.epoch)
         if self.deposed is not None or not isinstance(message, Mark | Request):
             return []
-        follower = self._followers.setdefault(message.follower, _Follower(message.follower))
+        if (follower := self._follower(message.follower, now)) is None:
+            return self._refuse(f"{message.follower!r} would be one follower more than {FOLLOWERS_MAX}")
         follower.seen = now
         return (
-            self._on_mark(follower, message)
+            self._on_mark(follower, message, now)
             if isinstance(message, Mark)
             else self._on_request(follower, message, now)
         )
 
-    def _on_mark(self, follower: _Follower, mark: Mark) -> list[Outgoing]:
+    def _follower(self, name: str, now: int) -> _Follower | None:
+        """Return what is known of a follower, which may be new; None where there are too many."""
+        if (known := self._followers.get(name)) is not None:
+            return known
+        if len(self._followers) >= FOLLOWERS_MAX:
+            self._forget_silent(now, SILENT_NS)
+        if len(self._followers) >= FOLLOWERS_MAX:
+            return None
+        return self._followers.setdefault(name, _Follower(name))
+
+    def _forget_silent(self, now: int, since: int) -> None:
+        """Forget those of whom nothing was heard for so long, and for whom nothing is kept."""
+        self._followers = {
+            name: it
+            for name, it in self._followers.items()
+            if it.keeps or it.seen is None or now - it.seen < since
+        }
+
+    def _on_mark(self, follower: _Follower, mark: Mark, now: int) -> list[Outgoing]:
         follower.refused = mark.refused
-        if mark.seq <= follower.seq and follower.asked:
+        if mark.seq <= follower.seq and follower.asked and not follower.foreign:
             return []
-        if self._is_mine(follower, mark.seq, mark.hash):
+        has = self._notes(follower, mark.seq, mark.hash)
+        if has is False:
+            return self._answer(mark.seq, mark.hash, mark.epoch, now)
+        if has:
             follower.seq, follower.sent_bytes = max(follower.seq, mark.seq), 0
             if not follower.asked and follower.place is None:
-                follower.place = self._place(mark.seq)
-            follower.asked = True
+                self._begin_at(follower, mark.seq)
         return []
 
     def _on_request(self, follower: _Follower, request: Request, now: int) -> list[Outgoing]:
+        if request.want == Want.PLACE:
+            return self._answer(request.seq, request.hash, request.number, now)
         if request.want != Want.LOG:
             answers = self._shipment.answer(request, self._part_bytes)
             return [self._outgoing(answer, now) for answer in answers]
-        if not self._is_mine(follower, request.seq, request.hash):
-            return [self._heartbeat(now, self._feed.epoch_after(request.number))]
-        follower.asked, follower.sent_bytes = True, 0
-        follower.seq = max(follower.seq, request.seq)
-        follower.place = self._place(request.seq)
+        if not self._notes(follower, request.seq, request.hash):
+            return self._answer(request.seq, request.hash, request.number, now)
+        follower.seq, follower.sent_bytes = request.seq, 0  # lower than before where it lost its disk
+        self._begin_at(follower, request.seq)
         return [self._heartbeat(now)] if follower.place is None else self._catch_up(follower, now)
 
-    def _is_mine(self, follower: _Follower, seq: int, digest: bytes) -> bool:
-        """Return whether a follower's log is the beginning of this one."""
+    def _begin_at(self, follower: _Follower, seq: int) -> None:
+        """Send a follower the log from a place on, where the log still has it."""
+        follower.place = self._place(seq)
+        follower.asked, follower.late = follower.place is not None, follower.place is None
+
+    def _answer(self, seq: int, digest: bytes, epoch: int, now: int) -> list[Outgoing]:
+        """Say whether this log has a place that a follower has, which calls it of an epoch."""
+        if (has := self._has(seq, digest)) is None:
+            return [self._heartbeat(now)]  # it says where this log begins
+        origin = self._feed.epoch_after(epoch) or self._shipment.origin
+        return [self._outgoing(Answer(seq, digest, has, *origin), now)]
+
+    def _notes(self, follower: _Follower, seq: int, digest: bytes) -> bool | None:
+        """Return whether a follower's log is the beginning of this one; None if this begins later."""
+        has = self._has(seq, digest)
+        follower.foreign, follower.late = has is False, has is None
+        return has
+
+    def _has(self, seq: int, digest: bytes) -> bool | None:
+        """Return whether a batch with this hash ends at a sequence; None if the log begins later."""
+        if seq > self._log.durable_seq:
+            return False
         if (known := self._ends.get(seq)) is None:
-            place = self._place(seq) if seq <= self._log.durable_seq else None
+            try:
+                place = self._at(seq)
+            except MissingSegment:
+                return None
             known = None if place is None else place.hash
-        follower.foreign = known != digest
-        return not follower.foreign
+        return known == digest
 
     def _place(self, seq: int) -> Place | None:
         try:
-            return self._feed.at(seq)
+            return self._at(seq)
         except MissingSegment:
             return None
 
-    def _depose(self, epoch: int) -> None:
+    def _at(self, seq: int) -> Place | None:
+        origin = self._shipment.origin
+        return Place(seq, origin.hash) if seq == origin.seq else self._feed.at(seq)
+
+    def depose(self, epoch: int) -> None:
+        """End this leader: there is one of a later epoch."""
         mine = self._shipment.identity.epoch
         if self.deposed is None:
             about = said("deposed", epoch=mine, other_epoch=epoch)
@@ -238,6 +292,7 @@ class Shipper:
             out.append(self._heartbeat(now))
         if self._held_at is None or not 0 <= now - self._held_at < HOLD_NS:
             self._held_at = now
+            self._forget_silent(now, FORGET_NS)
             self._hold_marks()
         return out
 
@@ -245,7 +300,13 @@ class Shipper:
         out: list[Outgoing] = []
         sent_bytes = 0
         while self._live is not None and sent_bytes < WINDOW_BYTES:
-            sent = self._feed.read(self._live, self._log.durable_seq, RUN_BYTES)
+            try:
+                sent = self._feed.read(self._live, self._log.durable_seq, RUN_BYTES)
+            except MissingSegment:  # archived while nothing could be sent: each begins where it is
+                for follower in self._followers.values():
+                    follower.asked = follower.asked and follower.place is not None
+                self._live = None
+                break
             if sent is None:
                 break
             self._live = sent.place
@@ -290,8 +351,8 @@ class Shipper:
             for part_at in range(0, len(run.data), self._part_bytes)
         ]  # fmt: skip
 
-    def _heartbeat(self, now: int, origin: Origin | None = None) -> Outgoing:
-        origin, durable = origin or self._shipment.origin, self._log.durable_seq
+    def _heartbeat(self, now: int) -> Outgoing:
+        origin, durable = self._shipment.origin, self._log.durable_seq
         beat = Heartbeat(
             self._feed.start_seq(durable + 1), durable, self._ends.get(durable, NO_HASH),
             max(durable, self._log.last_seq), *origin, self._shipment.schema_hash,
@@ -342,9 +403,9 @@ class Shipper:
 
     def _state(self, follower: _Follower, now: int) -> str:
         if follower.foreign:
-            return "foreign"
+            return FOREIGN
         if self._is_live(follower, now):
-            return "live"
-        if follower.name in self._dropped:
-            return "dropped"
-        return "silent" if self._is_silent(follower, now) else "catching up"
+            return LIVE
+        if follower.name in self._dropped or follower.late:
+            return DROPPED
+        return SILENT if self._is_silent(follower, now) else CATCHING_UP

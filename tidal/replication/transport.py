@@ -91,6 +91,13 @@ class Transport(Protocol):
         where the outcome is not known: claim it again with the same value.
         """
 
+    def claimed(self, name: str) -> bytes | None:
+        """Return the value that a name was given; None if it has none, as far as this node can see.
+
+        Leaders ask this every few seconds: it should be cheap, and come back soon. TransportError where it is
+        not known.
+        """
+
     def close(self) -> None:
         """Release what is held, and close all subscriptions. A second close does nothing."""
 

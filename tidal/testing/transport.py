@@ -90,6 +90,7 @@ class TransportTests:
             lambda: transport.send(name, b""),
             lambda: transport.subscribe(name),
             lambda: transport.claim(name, b""),
+            lambda: transport.claimed(name),
         ):
             with pytest.raises(InvalidOption, match="write 1 to 200"):
                 use()
@@ -131,6 +132,7 @@ class TransportTests:
             lambda: transport.send("log/0/0", b""),
             lambda: transport.subscribe("log/0/0"),
             lambda: transport.claim("epoch/1", b""),
+            lambda: transport.claimed("epoch/1"),
         ):
             with pytest.raises(TransportClosed):
                 use()
@@ -161,6 +163,13 @@ class TransportTests:
         assert transport.claim("epoch/7", b"one") == b"one"
         assert other.claim("epoch/8", b"") == b""
         assert transport.claim("epoch/8", b"late") == b""
+
+    def test_what_was_claimed_can_be_looked_up(self, transport: Transport, other: Transport) -> None:
+        assert other.claimed("epoch/7") is None
+        assert transport.claim("epoch/7", b"one") == b"one"
+        assert other.claimed("epoch/7") == transport.claimed("epoch/7") == b"one"
+        assert transport.claim("epoch/8", b"") == other.claimed("epoch/8") == b""
+        assert other.claimed("epoch/9") is None
 
     def test_one_of_many_at_once_wins(self, transport: Transport, other: Transport) -> None:
         nodes = [transport, other] * 4

@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Final
 
 from tidal.records import record
+from tidal.schema.durations import NS_PER_SECOND
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -56,7 +57,7 @@ async def consume(
     consumer = (await js.add_consumer(stream, config, timeout=ANSWER_SECONDS)).name
     inbox = client.new_inbox()
     messages = await client.subscribe(inbox)
-    request = {"batch": _PULL_MESSAGES, "expires": int(_PULL_SECONDS * 1e9)}
+    request = {"batch": _PULL_MESSAGES, "expires": int(_PULL_SECONDS * NS_PER_SECOND)}
     wanted, number = 0, 0
     try:
         while True:

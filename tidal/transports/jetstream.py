@@ -161,6 +161,15 @@ class JetStream:
         found = await self._until_answered(lambda: self._js.get_last_msg(stream, subject))
         return found.data or b""
 
+    async def newest(self, stream: str, subject: str) -> bytes | None:
+        """Return the last message of a subject, None if it has none; asked once, and not again."""
+        from nats.js.errors import NotFoundError
+
+        try:
+            return (await self._js.get_last_msg(stream, subject)).data or b""
+        except NotFoundError:
+            return None
+
     async def read(self, stream: str, subject: str, first_seq: int) -> AsyncGenerator[Stored, None]:
         """Yield the messages of a subject from a sequence on, in order, each once, as they come: for ever.
 
@@ -169,10 +178,11 @@ class JetStream:
         """
         pause = _PAUSE_SECONDS[0]
         while True:
-            last_seq: int | None = None
+            lost = False  # said of a fresh look alone: what is read afterwards is beyond it
             try:
                 last_seq = (await self._state(stream)).last_seq
-                if last_seq + 1 >= first_seq:
+                lost = last_seq + 1 < first_seq
+                if not lost:
                     async with contextlib.aclosing(
                         consume(self._client, self._js, stream, subject, first_seq)
                     ) as messages:
@@ -184,7 +194,7 @@ class JetStream:
                     return
                 about = said("broker_retry", error_type=type(error).__name__, seconds=pause)
                 _logger.warning("%s cannot be read: %s", subject, _said(error), extra=about)
-            if last_seq is not None and last_seq + 1 < first_seq:
+            if lost:
                 raise TransportError(
                     f"stream {stream} ends with message {last_seq}, and had message {first_seq - 1} before"
                 )

@@ -64,6 +64,12 @@ class InProcessTransport:
             self._check_open()
             return self._claims.setdefault(name, bytes(value))
 
+    def claimed(self, name: str) -> bytes | None:
+        check_name("claim", name)
+        with self._lock:
+            self._check_open()
+            return self._claims.get(name)
+
     def close(self) -> None:
         with self._lock:
             self._closed = True

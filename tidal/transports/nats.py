@@ -115,7 +115,12 @@ class NatsTransport:
     def claim(self, name: str, value: bytes) -> bytes:
         subject = self._subject("c", "claim", name)
         self._check_open()
-        return self._server.run(self._server.put_first(f"{self._prefix}_claims", subject, bytes(value)))
+        return self._server.run(self._server.put_first(self._claims, subject, bytes(value)))
+
+    def claimed(self, name: str) -> bytes | None:
+        subject = self._subject("c", "claim", name)
+        self._check_open()
+        return self._server.run(self._server.newest(self._claims, subject))
 
     def close(self) -> None:
         with self._lock:
@@ -131,6 +136,10 @@ class NatsTransport:
     @property
     def _messages(self) -> str:
         return f"{self._prefix}_messages"
+
+    @property
+    def _claims(self) -> str:
+        return f"{self._prefix}_claims"
 
     def _subject(self, group: str, what: str, name: str) -> str:
         return f"{self._prefix}.{group}." + check_name(what, name).replace(".", "=").replace("/", ".")
@@ -150,7 +159,7 @@ class NatsTransport:
         )
         await self._server.make_stream(
             StreamConfig(
-                name=f"{self._prefix}_claims",
+                name=self._claims,
                 subjects=[f"{self._prefix}.c.>"],
                 num_replicas=replicas,
                 deny_delete=True,
@@ -169,7 +178,8 @@ class NatsTransport:
                         while not queue.put(message.payload):
                             await asyncio.sleep(_ROOM_SECONDS)
                 return
-            first_seq = (await self._server.state(self._messages)).last_seq + 1
+            with contextlib.suppress(Exception):  # a server that is gone again: read() says so, and waits
+                first_seq = (await self._server.state(self._messages)).last_seq + 1
 
     def _sent(self, sending: concurrent.futures.Future[int]) -> None:
         self._room.release()

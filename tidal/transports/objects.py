@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from tidal.errors import InvalidOption, MissingExtra, TransportClosed, TransportError
 from tidal.replication.names import check_name, check_payload
+from tidal.schema.durations import NS_PER_SECOND
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -30,9 +31,8 @@ MAX_PAYLOAD: Final = 1 << 20
 KEEP_SECONDS: Final = 60.0
 POLL_SECONDS: Final = 0.1
 
-_NS: Final = 1_000_000_000
 _TIME_DIGITS: Final = 16  # of ns, in hexadecimal: names in order of time
-_SKEW_NS: Final = 15 * _NS  # between the clocks of senders; later messages may have earlier names
+_SKEW_NS: Final = 15 * NS_PER_SECOND  # between the clocks of senders; later messages may have earlier names
 
 
 class ObjectTransport:
@@ -58,7 +58,7 @@ class ObjectTransport:
         if not keep_seconds > 0.0 or not poll_seconds > 0.0:
             raise InvalidOption(f"keep_seconds={keep_seconds!r}, poll_seconds={poll_seconds!r}: above 0")
         self._store, self._prefix = store, check_name("prefix", prefix)
-        self._keep_ns, self.poll_seconds = int(keep_seconds * _NS), poll_seconds
+        self._keep_ns, self.poll_seconds = int(keep_seconds * NS_PER_SECOND), poll_seconds
         self._max_payload, self._clock = max_payload, clock
         self._sender, self._number = os.urandom(4).hex(), 0
         self._lock = threading.Lock()
@@ -99,16 +99,20 @@ class ObjectTransport:
         return subscription
 
     def claim(self, name: str, value: bytes) -> bytes:
-        path = f"{self._prefix}/claims/{check_name('claim', name)}"
-        with self._lock:
-            self._check_open()
+        path = self._claim_path(name)
         from obstore.exceptions import AlreadyExistsError
+        from obstore.store import LocalStore
 
         with self._typed():
-            with contextlib.suppress(AlreadyExistsError):
-                self._obstore.put(self._store, path, bytes(value), mode="create")
-            self._make_durable(path)
+            if isinstance(self._store, LocalStore) and self._store.prefix is not None:
+                _claim_in_folder(Path(self._store.prefix), path, bytes(value))
+            else:
+                with contextlib.suppress(AlreadyExistsError):
+                    self._obstore.put(self._store, path, bytes(value), mode="create")
             return bytes(self._obstore.get(self._store, path).bytes())
+
+    def claimed(self, name: str) -> bytes | None:
+        return self._read(self._claim_path(name))
 
     def close(self) -> None:
         self._closed.set()
@@ -130,17 +134,26 @@ class ObjectTransport:
 
     def read(self, folder: str, name: str) -> bytes | None:
         """Return a message, or None if it is gone."""
-        with self._typed():
-            try:
-                return bytes(self._obstore.get(self._store, f"{folder}/{name}").bytes())
-            except FileNotFoundError:
-                return None
+        return self._read(f"{folder}/{name}")
 
     def forget(self, subscription: _Polled) -> None:
         with self._lock:
             self._subscriptions.discard(subscription)
 
     # ------------------------------------------------------------------------------ inside
+
+    def _read(self, path: str) -> bytes | None:
+        with self._typed():
+            try:
+                return bytes(self._obstore.get(self._store, path).bytes())
+            except FileNotFoundError:
+                return None
+
+    def _claim_path(self, name: str) -> str:
+        path = f"{self._prefix}/claims/{check_name('claim', name)}"
+        with self._lock:
+            self._check_open()
+        return path
 
     def _folder(self, channel: str) -> str:
         return f"{self._prefix}/messages/{check_name('channel', channel).replace('/', '+')}"
@@ -151,27 +164,14 @@ class ObjectTransport:
         with self._lock:
             while self._sent and now - self._sent[0][0] > self._keep_ns:
                 gone.append(self._sent.popleft()[1])
-        if folder is not None:
-            limit = now - self._keep_ns - _SKEW_NS
-            names = self.names_after(folder, None)
-            gone += [f"{folder}/{name}" for name in names if sent_at(name) < limit]
         with contextlib.suppress(TransportError), self._typed():  # tried again by who begins next
+            if folder is not None:
+                limit = now - self._keep_ns - _SKEW_NS
+                names = self.names_after(folder, None)
+                gone += [f"{folder}/{name}" for name in names if sent_at(name) < limit]
             for path in gone:
                 with contextlib.suppress(FileNotFoundError):
                     self._obstore.delete(self._store, path)
-
-    def _make_durable(self, path: str) -> None:
-        """Sync a claim in a folder of this machine; object stores have done so when they answer."""
-        from obstore.store import LocalStore
-
-        if isinstance(self._store, LocalStore) and self._store.prefix is not None:
-            file = Path(self._store.prefix) / path
-            for place in (file, *file.parents[: path.count("/") + 1]):
-                fd = os.open(place, os.O_RDONLY | os.O_CLOEXEC)
-                try:
-                    os.fsync(fd)
-                finally:
-                    os.close(fd)
 
     @contextlib.contextmanager
     def _typed(self) -> Iterator[None]:
@@ -235,6 +235,33 @@ class _Polled:
     def close(self) -> None:
         self._ended.set()
         self._transport.forget(self)
+
+
+def _claim_in_folder(root: Path, path: str, value: bytes) -> None:
+    """Make a claim in a folder of this machine, unless it is there, and sync it.
+
+    Its bytes are durable before they get the name: a power cut leaves no empty claim, which would be
+    somebody's for ever. Object stores have made durable what they answer for.
+    """
+    file = root / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    making = file.with_name(f"{file.name}.{os.urandom(8).hex()}")
+    try:
+        with open(making, "xb") as made:
+            made.write(value)
+            made.flush()
+            os.fsync(made.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(making, file)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            making.unlink()
+    for folder in file.parents[: path.count("/") + 1]:
+        fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
 
 
 def sent_at(name: str) -> int:

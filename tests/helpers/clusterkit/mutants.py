@@ -8,14 +8,18 @@ from typing import Any, NamedTuple
 from unittest import mock
 
 from tidal.db import TidalDb
+from tidal.errors import ForeignHistory
 from tidal.following.host import StoreHost
+from tidal.following.stored import Anew
 from tidal.ledger import SignalLedger
-from tidal.regions import CrdtSignalState, HardNegatives, HybridClock, PNCounter, Region
+from tidal.regions import CrdtSignalState, HardNegatives, HybridClock, PNCounter, Region, SessionBridge
 from tidal.regions import exchange as exchanging
+from tidal.regions import intake as intaking
 from tidal.regions.kept import KeptState
 from tidal.regions.negatives import Delta
 from tidal.replication.continued import FollowerLog
 from tidal.replication.feed import LogFeed
+from tidal.replication.parting import Parting
 from tidal.replication.receiver import SegmentReceiver
 from tidal.replication.shipper import Shipper
 from tidal.testing.cluster import simulate
@@ -101,6 +105,11 @@ def _nothing(*args: Any) -> None:
     """It is forgotten."""
 
 
+def _in_any_order(self: SessionBridge, op: Any) -> Any:
+    """An operation is taken when it comes."""
+    return [op]
+
+
 REGION_MUTANTS = (
     Mutant("states of one node are added up", "regions", _patch(CrdtSignalState, "offer", _offer_adding)),
     Mutant("a region counts itself twice", "regions", _patch(Region, "_reads", _sum_both)),
@@ -111,6 +120,9 @@ REGION_MUTANTS = (
     Mutant("values are not kept", "regions", _patch(KeptState, "keep_values", _nothing)),
     Mutant("counters are added up", "regions", _patch(PNCounter, "merge", _add_merge)),
     Mutant("the clock forgets what it said", "regions", _patch(HybridClock, "restore", _nothing)),
+    Mutant("a session begins anew after a crash", "regions", _patch(SessionBridge, "go_on", _nothing)),
+    Mutant("operations are taken in any order", "regions", _patch(SessionBridge, "receive", _in_any_order)),
+    Mutant("closed sessions are forgotten for good", "regions", _patch(intaking._KeptKeys, "add", _nothing)),
     Mutant("nothing is passed on", "regions", _patch(exchanging.Exchange, "_to_send", _only_own)),
 )  # fmt: skip
 
@@ -140,7 +152,7 @@ def _any_epoch(self: SegmentReceiver, envelope: Any) -> None:
 
 def _same_epoch(self: StoreHost, epoch: int) -> None:
     """A promoted follower does not leave out the epochs that others have claimed."""
-    self._remembered.remove()
+    self._remembered.promote(epoch + 1)
 
 
 def _twice(self: StoreHost, run: Any) -> None:
@@ -153,14 +165,23 @@ def _twice(self: StoreHost, run: Any) -> None:
 _take = StoreHost.take
 
 
+def _found_at_once(self: Parting, seq: int, origin: Any) -> Any:
+    """A follower gives up where its leader's own start is no place in common."""
+    if self._log.hash_at(origin.seq) != origin.hash:
+        raise ForeignHistory("begin anew")
+    return origin.seq, origin.hash
+
+
 LEADER_MUTANTS = (
     Mutant("a follower does not sync", "leader", _patch(FollowerLog, "_append", _append_unsynced)),
     Mutant("what is not durable is shipped", "leader", _patch(LogFeed, "read", _read_all)),
     Mutant("an older leader is listened to", "leader", _patch(SegmentReceiver, "_check_sender", _any_epoch)),
     Mutant("a new leader takes an old epoch", "leader", _patch(StoreHost, "end_following", _same_epoch)),
     Mutant("nothing is taken back", "leader", _patch(SegmentReceiver, "_rewind", _nothing)),
+    Mutant("a follower gives up too early", "leader", _patch(Parting, "on_foreign", _found_at_once)),
+    Mutant("a materializer keeps what was cut off", "leader", _patch(Anew, "restore", _nothing)),
     Mutant("a follower applies twice", "leader", _patch(StoreHost, "take", _twice)),
-    Mutant("an old leader goes on", "leader", _patch(Shipper, "_depose", _nothing)),
+    Mutant("an old leader goes on", "leader", _patch(Shipper, "depose", _nothing)),
 )
 
 MUTANTS = (*REGION_MUTANTS, *LEADER_MUTANTS)

@@ -9,6 +9,7 @@ from typing import Final
 from tidal.ledger import SignalLedger
 from tidal.regions import LWWRegister, PNCounter, Region
 from tidal.regions.negatives import Entry, NegativeKey
+from tidal.testing.cluster.oracle import signals_of
 from tidal.testing.cluster.regions import ENTITIES, MEMBERS, SCHEMA, RegionNode
 from tidal.testing.cluster.world import BEGIN_NS, NS, World
 
@@ -50,7 +51,7 @@ def check_end(world: World, nodes: Sequence[RegionNode]) -> None:
 def _check_signals(world: World, nodes: Sequence[RegionNode], region: Region) -> None:
     replay = SignalLedger(SCHEMA, shards=1)
     for node in nodes:
-        for entity, weight, time in node.oracle.events:
+        for entity, weight, time in signals_of(node.oracle.events):
             replay.add("view", entity, weight, time)
     for entity in range(ENTITIES):
         for window in _WINDOWS:

@@ -16,7 +16,6 @@ _NAMES: Final = ("a", "b", "c")
 _CHAOS_NS: Final = 10 * NS
 _ACTIONS: Final = 24
 _ROUNDS_MAX: Final = 60
-_PATIENCE_ROUNDS: Final = 20
 
 
 class LeaderAndFollowers:
@@ -24,7 +23,7 @@ class LeaderAndFollowers:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.network = Network(world, Faults.drawn(world))
+        self.network = Network(world, Faults.drawn(world), claims_seen=world.rng.random() < 0.5)
         self.lineages = Lineages(world)
         image = _new_store(world)
         self.nodes = [LogNode(world, self.network, name, image, self.lineages) for name in _NAMES]
@@ -45,10 +44,8 @@ class LeaderAndFollowers:
             self.world.after(rng.randrange(_CHAOS_NS), self._promote)
         self.world.run(until=_CHAOS_NS)
         self._calm_down()
-        for number in range(_ROUNDS_MAX):
+        for _ in range(_ROUNDS_MAX):
             self.world.run(until=self.world.now + NS)
-            if number == _PATIENCE_ROUNDS:
-                self._give_up_foreign()
             for node in self.nodes:
                 self._restart(node)
             if self._level():
@@ -71,14 +68,8 @@ class LeaderAndFollowers:
 
     def _restart(self, node: LogNode) -> None:
         """Start a node again: a leader leads again, unless another has followed it."""
-        if node.up:
-            return
-        leader = next((it for it in self.nodes if it.name == self.lineages.leader), node)
-        if not node.gave_up or leader is node:
+        if not node.up:
             node.start()
-        elif (db := leader.machine.db) is not None:  # else it waits until there is one to copy from
-            self.lineages.durable(leader.name, db.flush())
-            node.begin_anew(leader.machine.disk.image())
 
     def _split(self) -> None:
         rng = self.world.rng
@@ -90,16 +81,7 @@ class LeaderAndFollowers:
     def _promote(self) -> None:
         followers = [node for node in self.nodes if node.db is not None]
         if len(followers) > 1:  # who is left tells older leaders that there is a later one
-            max(followers, key=lambda it: it.place).promote()
-
-    def _give_up_foreign(self) -> None:
-        """Do what one does with followers of which the leader says that they have another history."""
-        for leader in self.nodes:
-            if leader.shipper is not None:
-                states = {it.name: it.state for it in leader.shipper.followers(leader.machine.wall_clock())}
-                for node in self.nodes:
-                    if node.db is not None and states.get(node.name) == "foreign":
-                        node.give_up()
+            max(followers, key=lambda it: it.position).promote()
 
     def _calm_down(self) -> None:
         self.world.note("calm")

@@ -9,7 +9,8 @@ from tidal.errors import StaleEpoch
 from tidal.following import FollowerDb
 from tidal.following.opening import open_followed
 from tidal.opening import StoreOptions
-from tidal.replication.claims import claim_epoch
+from tidal.replication.claims import LaterClaim, claim_epoch
+from tidal.replication.lag import Position
 from tidal.replication.leading import make_shipper
 from tidal.replication.shipper import Shipper
 from tidal.replication.transport import Outgoing, Transport
@@ -35,7 +36,7 @@ class LogNode:
         self.machine.disk = MemoryDisk(image)
         self.db: FollowerDb | None = None
         self.shipper: Shipper | None = None
-        self.gave_up = False  # its log and the leader's went different ways
+        self._later: LaterClaim | None = None
         self._life = 0
         self._marked = 0  # what it said that it has
         network.join(name, self.receive)
@@ -45,10 +46,10 @@ class LogNode:
         return self.machine.name
 
     @property
-    def place(self) -> tuple[int, int]:
-        """How far a follower is: of which leader its last event is, and which one that is."""
+    def position(self) -> Position:
+        """How far a follower is."""
         assert self.db is not None
-        return self.db._host.end.epoch, self.db.last_seq
+        return self.db.position
 
     @property
     def up(self) -> bool:
@@ -75,6 +76,7 @@ class LogNode:
         )
         self.world.check(winner == led.claim, f"{self.name} leads in epoch {epoch}, which {winner!r} has")
         self.shipper = make_shipper(led, _MAX_PAYLOAD)
+        self._later = LaterClaim(cast(Transport, self.network), led.identity)
         self.world.note(f"{self.name} leads in epoch {epoch} from event {db.last_seq}")
 
     def _start_following(self) -> None:
@@ -88,20 +90,6 @@ class LogNode:
         kept = db.last_seq >= self._marked
         self.world.check(kept, f"{self.name} said that it has {self._marked} events, and has {db.last_seq}")
         self._send(db.receiver.start(machine.wall_clock()))
-
-    def give_up(self) -> None:
-        """End a follower whose log and its leader's went different ways."""
-        assert self.db is not None
-        self.lineages.check_stopped(self.name, self.db)
-        self.machine.kill()
-        self.db, self.gave_up = None, True
-
-    def begin_anew(self, image: Image) -> None:
-        """Follow from a copy of the leader's folder, as one does whose own log cannot be gone on with."""
-        self.world.note(f"{self.name} begins anew")
-        self.machine.disk = MemoryDisk(image)
-        self._marked, self.gave_up = 0, False
-        self.start()
 
     def stop(self, *, how: str) -> None:
         """End the process: ``kill``, ``power`` cut, or power cut in the ``midst`` of what it does."""
@@ -140,6 +128,8 @@ class LogNode:
         now = self.machine.wall_clock()
         if self.shipper is not None:
             self._sync()
+            if self._later is not None and (epoch := self._later.look(now)) is not None:
+                self.shipper.depose(epoch)
             self._send(self.shipper.step(now))
             self._step_down_if_deposed()
         elif self.db is not None:
@@ -169,8 +159,8 @@ class LogNode:
             self._send(self.db.receiver.on_message(data, now))
             if self.db.last_seq > before:
                 self.lineages.check_grown(self.name, self.db)
-            if self.db.receiver.stopped is not None:
-                self.give_up()
+            stopped = self.db.receiver.stopped  # no log here begins later than with its first event
+            self.world.check(stopped is None, f"{self.name} stopped: {stopped}")
 
     def _send(self, out: list[Outgoing]) -> None:
         if self.db is not None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from tidal.db import TidalDb
 from tidal.following import FollowerDb
+from tidal.testing.cluster.machine import Counting
 from tidal.testing.cluster.world import World
 
 SimEvent = tuple[int, float, int]  # entity, weight, time
@@ -26,7 +27,6 @@ class Lineages:
     last: int = 0  # the newest epoch
     leader: str = ""  # of it
     epoch_of: dict[str, int] = field(default_factory=dict)  # of each that leads, and does not follow
-    _begun: dict[int, int] = field(default_factory=dict)  # of each: the events that it began with
 
     def begin(self, name: str, epoch: int, source: int, db: TidalDb) -> None:
         """Take note of a leader of a new epoch, which goes on from what it had of another, 0 of none.
@@ -43,7 +43,6 @@ class Lineages:
             source in self.events
         ):  # what was recovered is durable, and still of the epoch that it was written in
             self.durable_seq[source] = max(self.durable_seq[source], has)
-        self._begun[epoch] = has
         self.epoch_of[name] = epoch
         if epoch > self.last:
             self.last, self.leader = epoch, name
@@ -81,18 +80,6 @@ class Lineages:
         )
         self._check_counts(name, db, epoch)
 
-    def check_stopped(self, name: str, db: FollowerDb) -> None:
-        """Raise Violation where a follower gives up whose events are all of its leader's: it need not."""
-        end, leader = db._host.end, self.events[self.last]
-        here = self.events.get(end.epoch, [])[: end.last_seq]
-        self.world.note(f"{name} gives up at {end.last_seq}: {db.receiver.stopped}")
-        self.world.check(here != leader[: len(here)], f"{name} gave up a log that is its leader's")
-        # Where the leader's own epoch began, which is what it says; not where an earlier one did that went
-        # another way than this follower: from there, a follower may have to begin anew.
-        origin = self._begun[self.last]
-        could = len(here) > origin and here[:origin] == leader[:origin]
-        self.world.check(not could, f"{name} gave up a log that could be taken back to {origin}")
-
     def check_grown(self, name: str, db: FollowerDb) -> None:
         """Raise Violation where a follower took what the leader that it knows does not have."""
         end, leader = db._host.end, self.events.get(db._host.epoch, [])
@@ -105,3 +92,7 @@ class Lineages:
         counts = db.counts("view", ids, "all").tolist() if ids else []
         same = counts == [expected[it] for it in ids]
         self.world.check(same, f"{name} counts {counts} at {db.last_seq}, not {dict(expected)}")
+        counting = db._settings.materializers["counting"]
+        assert isinstance(counting, Counting)
+        same = counting.counts == expected
+        self.world.check(same, f"{name}: its materializer has {counting.counts}, not {dict(expected)}")

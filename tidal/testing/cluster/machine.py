@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import json
+from collections import Counter
 from pathlib import Path
 from typing import Final
 
 from tidal.db import Settings, TidalDb
 from tidal.opening import StoreOptions, Wiring, open_store
-from tidal.schema import Schema
+from tidal.schema import EventBatch, Schema
+from tidal.schema.events import NOTE_TYPE_ID
+from tidal.sessions import SessionLimits
 from tidal.store import StorePaths
 from tidal.testing.cluster.world import BEGIN_NS, NS, World
 from tidal.testing.disk import FileEngine, MemoryDisk, Replay
@@ -19,6 +23,22 @@ _STORE_ID_BYTES: Final = 16
 PATHS: Final = StorePaths(Path("/s"))
 
 
+class Counting:
+    """A materializer: how many events of each entity there were, which the store must count, too."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[int] = Counter()
+
+    def on_events(self, batch: EventBatch) -> None:
+        self.counts.update(batch.entity_id[batch.type_id != NOTE_TYPE_ID].tolist())
+
+    def checkpoint(self) -> bytes:
+        return json.dumps(sorted(self.counts.items())).encode()
+
+    def restore(self, state: bytes) -> None:
+        self.counts = Counter(dict(json.loads(state)))
+
+
 class Machine:
     """One simulated machine. Its wall clock is ``skew_ns`` off, which a run may change at any time."""
 
@@ -26,6 +46,7 @@ class Machine:
         self.world, self.name, self.schema, self.sync, self.skew_ns = world, name, schema, sync, skew_ns
         self.disk = MemoryDisk()
         self.db: TidalDb | None = None
+        self.counting = Counting()
         self._number = sum(name.encode())  # of its store
         self._before = 0  # length of the disk's journal when the last step began
 
@@ -34,14 +55,16 @@ class Machine:
         return BEGIN_NS + self.world.now + self.skew_ns
 
     def settings(self) -> Settings:
-        """Return what a store of this machine is opened with."""
+        """Return what a store of this machine is opened with: once."""
+        self.counting = Counting()
         return Settings(
             wall_clock=self.wall_clock,
             event_clock=False,
             max_future_skew_ns=None,
             checkpoint_bytes=None,
-            materializers={},
+            materializers={"counting": self.counting},
             monotonic=lambda: self.world.now / NS,
+            sessions=SessionLimits(closed=1),  # those that were closed are soon forgotten
         )
 
     def wiring(self) -> Wiring:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from tidal.errors import TransportError
 from tidal.testing.cluster.world import NS, World
 
 Receive = Callable[[str, bytes], None]
@@ -43,22 +44,24 @@ class Network:
     world: World
     faults: Faults = field(default_factory=Faults)
     cut: set[tuple[str, str]] = field(default_factory=set)  # from, to
+    claims_seen: bool = True  # whether a leader can look up claims, cut off from the others or not
     sent: int = 0
     delivered: int = 0
 
     def __post_init__(self) -> None:
         self._nodes: dict[str, Receive] = {}
+        self._channels: dict[str, frozenset[str]] = {}
         self._claims: dict[str, bytes] = {}
 
-    def join(self, name: str, receive: Receive) -> None:
-        """Have messages of others delivered to a node."""
-        self._nodes[name] = receive
+    def join(self, name: str, receive: Receive, channels: frozenset[str] = frozenset()) -> None:
+        """Have messages of others delivered to a node: of these channels, or of all."""
+        self._nodes[name], self._channels[name] = receive, channels
 
     def send(self, sender: str, channel: str, payload: bytes) -> None:
         """Send a message to all other nodes."""
         rng, faults = self.world.rng, self.faults
         for name in self._nodes:
-            if name == sender:
+            if name == sender or channel not in (self._channels[name] or {channel}):
                 continue
             self.sent += 1
             if (sender, name) in self.cut or rng.random() < faults.drop:
@@ -80,6 +83,12 @@ class Network:
     def claim(self, name: str, value: bytes) -> bytes:
         """Give a name this value if it has none, and return what it has; exact, whatever is cut."""
         return self._claims.setdefault(name, value)
+
+    def claimed(self, name: str) -> bytes | None:
+        """Return what a name was given, None if nothing; TransportError in runs without."""
+        if not self.claims_seen:
+            raise TransportError("claims cannot be looked up in this run")
+        return self._claims.get(name)
 
     def split(self, some: set[str]) -> None:
         """Cut all links between some nodes and the others."""

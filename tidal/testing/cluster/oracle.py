@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from tidal.regions import LWWRegister, PNCounter, Region, Stamp
 from tidal.regions.clock import NEVER
 from tidal.regions.negatives import Entry, NegativeKey, Vector
+from tidal.testing.cluster.sessions import SimEvent
 from tidal.testing.cluster.world import World
 
-SimEvent = tuple[int, float, int]  # entity, weight, time
+
+class Taken(NamedTuple):
+    """An operation of a session that came from elsewhere: which, and the event that it counts as, if any."""
+
+    session_id: int
+    seq: int
+    event: SimEvent | None
+
+
+def signals_of(events: Iterable[SimEvent | Taken]) -> Iterator[SimEvent]:
+    """Yield the events that count, of what a log has."""
+    for it in events:
+        event = it.event if isinstance(it, Taken) else it
+        if event is not None:
+            yield event
 
 
 @dataclass
@@ -23,7 +39,7 @@ class RegionOracle:
 
     world: World
     number: int
-    events: list[SimEvent] = field(default_factory=list)
+    events: list[SimEvent | Taken] = field(default_factory=list)
     durable_seq: int = 0
     entries: dict[NegativeKey, Entry] = field(default_factory=dict)
     counters: dict[str, PNCounter] = field(default_factory=dict)
@@ -36,7 +52,19 @@ class RegionOracle:
 
     # ------------------------------------------------------------------------------ what was acknowledged
 
-    def recorded(self, events: list[SimEvent], last_seq: int, durable_seq: int) -> None:
+    def took(self, steps: Sequence[Taken], last_seq: int, durable_seq: int) -> None:
+        """Take note of operations of a session that were taken in: each is the next one of its session."""
+        for step in steps:
+            before = [
+                it.seq for it in self.events if isinstance(it, Taken) and it.session_id == step.session_id
+            ]
+            known = step.seq == max(before, default=0) + 1
+            self.world.check(known, f"region {self.number} took {step} after {before}")
+            self.recorded([step], len(self.events) + 1, 0)
+        self.world.check(last_seq == len(self.events), f"region {self.number}: sequence {last_seq}")
+        self.durable(durable_seq)
+
+    def recorded(self, events: Sequence[SimEvent | Taken], last_seq: int, durable_seq: int) -> None:
         """Take note of events that were recorded."""
         self.events += events
         self._note(f"{len(events)} events to {last_seq}, durable to {durable_seq}")

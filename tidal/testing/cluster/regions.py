@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from tidal.regions import Region
+from tidal.regions import Region, SessionIntake, SessionOp
 from tidal.regions.negatives import SORTS, NegativeKey, Sort
 from tidal.schema import SchemaBuilder
 from tidal.testing.cluster.machine import Machine
 from tidal.testing.cluster.network import Network
-from tidal.testing.cluster.oracle import RegionOracle
+from tidal.testing.cluster.oracle import RegionOracle, Taken
+from tidal.testing.cluster.sessions import MARKS, OPERATIONS, Clients, SimEvent, sealed, unsealed
 from tidal.testing.cluster.world import NS, World
 
 SCHEMA: Final = SchemaBuilder().signal("view", half_life="1h", windows=("1h", "24h"), velocity=True).build()
@@ -24,8 +25,9 @@ _SKEW_MOST_NS: Final = 20 * NS  # each way: less than what regions accept of eac
 class RegionNode:
     """A region on a machine of its own, and what it must know because it said so."""
 
-    def __init__(self, world: World, network: Network, number: int) -> None:
+    def __init__(self, world: World, network: Network, number: int, clients: Clients) -> None:
         rng = world.rng
+        self.clients = clients
         self.world, self.network, self.number = world, network, number
         self.machine = Machine(
             world,
@@ -36,6 +38,7 @@ class RegionNode:
         )
         self.oracle = RegionOracle(world, number)
         self.region: Region | None = None
+        self._intake: SessionIntake | None = None
         self._life = 0
         network.join(self.machine.name, self.receive)
 
@@ -52,6 +55,7 @@ class RegionNode:
             max_payload=self.world.rng.choice((4096, 1 << 20)),
         )
         self.oracle.recovered(self.region)
+        self._intake = SessionIntake(db)
         self._life += 1
         self._tick(self._life)
 
@@ -89,8 +93,24 @@ class RegionNode:
 
     def receive(self, channel: str, data: bytes) -> None:
         """Take a message of the network."""
-        if self.region is not None:
+        if self.region is not None and channel == OPERATIONS:
+            op = unsealed(data)
+            mine = op is not None and self.clients.home[op.session_id] == self.number
+            if op is not None and mine and (mark := self._take_in(op)):  # 0: there is nothing to tell
+                self.network.send(self.machine.name, MARKS, sealed(SessionOp(op.session_id, mark, b"")))
+        elif self.region is not None:
             self._send(self.region.on_message(data, self.world.now))
+
+    def _take_in(self, op: SessionOp) -> int:
+        """Take an operation of a session, and return how far that is."""
+        assert self._intake is not None
+        db = self.open.db
+        before = db.last_seq
+        mark = self._intake.receive(op)
+        steps = self.clients.steps[op.session_id][mark - (db.last_seq - before) : mark]
+        taken = [Taken(op.session_id, step.op.seq, step.event) for step in steps]
+        self.oracle.took(taken, db.last_seq, db.durable_seq)
+        return mark
 
     def _send(self, payloads: list[bytes]) -> None:
         for payload in payloads:
@@ -102,12 +122,17 @@ class RegionNode:
         """Do something by chance, as a client of this region would."""
         actions: tuple[Callable[[], None], ...] = (
             self._signal, self._signal, self._ingest, self._keep,
-            self._negate, self._negate, self._add, self._write,
+            self._negate, self._negate, self._add, self._write, self._session,
         )  # fmt: skip
         self.world.rng.choice(actions)()
 
     def _signal(self) -> None:
         self._record(1)
+
+    def _session(self) -> None:
+        """As if a message of a client had come, and the answer to it was lost."""
+        if due := self.clients.due(self.number):
+            self._take_in(self.world.rng.choice(due))
 
     def _ingest(self) -> None:
         self._record(self.world.rng.randint(2, 6))
@@ -115,7 +140,7 @@ class RegionNode:
     def _record(self, count: int) -> None:
         rng, db = self.world.rng, self.open.db
         now = self.machine.wall_clock()
-        events = [
+        events: list[SimEvent] = [
             (rng.randrange(ENTITIES), rng.choice((1.0, 0.5, 3.0)), now - rng.randrange(7200) * NS)
             for _ in range(count)
         ]

@@ -10,7 +10,9 @@ from tidal.regions.clock import NEVER
 from tidal.regions.negatives import SORTS, NegativeKey, Sort
 from tidal.testing.cluster.ending import agree, check_end
 from tidal.testing.cluster.network import Faults, Network
+from tidal.testing.cluster.oracle import signals_of
 from tidal.testing.cluster.regions import ENTITIES, MEMBERS, RegionNode
+from tidal.testing.cluster.sessions import Clients
 from tidal.testing.cluster.world import NS, World
 
 _CHAOS_NS: Final = 10 * NS
@@ -25,7 +27,8 @@ class ThreeRegions:
     def __init__(self, world: World) -> None:
         self.world = world
         self.network = Network(world, Faults.drawn(world))
-        self.nodes = [RegionNode(world, self.network, number) for number in MEMBERS]
+        self.clients = Clients(world, self.network, MEMBERS, ENTITIES)
+        self.nodes = [RegionNode(world, self.network, number, self.clients) for number in MEMBERS]
         self._held: dict[tuple[int, int, int], tuple[int, int]] = {}
 
     def run(self) -> None:
@@ -46,8 +49,9 @@ class ThreeRegions:
         for _ in range(_ROUNDS_MAX):
             self.world.run(until=self.world.now + NS)
             self._check_now()
-            if agree(self.nodes):
+            if self.clients.done and agree(self.nodes):
                 break
+        self.world.check(self.clients.done, f"sessions are at {self.clients.marks}")
         check_end(self.world, self.nodes)
 
     # ------------------------------------------------------------------------------ what happens
@@ -103,7 +107,7 @@ class ThreeRegions:
 
     def _check_counts(self, node: RegionNode, region: Region) -> None:
         """What a region counts is exactly its own events, and those of the others up to some sequence."""
-        expected = Counter(entity for entity, _, _ in node.oracle.events)
+        expected = Counter(entity for entity, _, _ in signals_of(node.oracle.events))
         for other in self.nodes:
             version = region._signals.versions().get(other.number)
             if other is node or version is None:
@@ -118,7 +122,7 @@ class ThreeRegions:
             self.world.check(
                 known, f"region {node.number} counts {version.seq} of {other.number}, not durable"
             )
-            expected.update(entity for entity, _, _ in other.oracle.events[: version.seq])
+            expected.update(entity for entity, _, _ in signals_of(other.oracle.events[: version.seq]))
         counts = dict(enumerate(region.counts("view", list(range(ENTITIES)), "all").tolist()))
         same = all(counts[entity] == expected[entity] for entity in counts)
         self.world.check(same, f"region {node.number} counts {counts}, and was sent {dict(expected)}")

@@ -16,7 +16,7 @@ from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
-from tidal.db import database
+from tidal.db import ending
 from tidal.wal import buffer, writer
 
 
@@ -88,7 +88,7 @@ def inline_keeper() -> Iterator[None]:
         # What is left open is a crash: nobody runs its jobs, so the end of the process must not wait.
         ignored = SimpleNamespace(register=lambda call: None, unregister=lambda call: None)
         stack.enter_context(mock.patch.object(writer, "atexit", ignored))
-        stack.enter_context(mock.patch.object(database, "_open_databases", weakref.WeakSet()))
+        stack.enter_context(mock.patch.object(ending, "_open_databases", weakref.WeakSet()))
         stack.enter_context(mock.patch.object(writer._Job, "wait", _wait))
         stack.enter_context(mock.patch.object(writer._Job, "ends_within", _run_jobs))
         yield

@@ -300,6 +300,9 @@ class MemoryDisk:
             _raise(self._fault("size", str(path)), "stat", str(path))
             return len(self._node(str(path), "stat").content)
 
+    def age(self, path: Path) -> float:
+        return 0.0
+
     def free_bytes(self, path: Path) -> int:
         _raise(self._fault("free_bytes", str(path)), "statvfs", str(path))
         return self.free

@@ -1,0 +1,195 @@
+"""Followers whose log and their leader's went different ways: taken back to where both were the same."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from replicakit import Link, events, lead_from, leader_at, log_bytes, open_as_follower, same_state
+
+import tidal
+
+
+def test_a_follower_goes_back_further_than_to_where_its_leader_s_epoch_began(tmp_path: Path) -> None:
+    """The newest leader's own start is within what the follower has, after the place where they parted."""
+    with leader_at(tmp_path / "a") as old, open_as_follower(tmp_path / "c", old, "c") as follower:
+        with open_as_follower(tmp_path / "b", old, "b") as behind:
+            link = Link(old, [behind, follower]).start()
+            events(old, 100)
+            link.turns()
+            link.followers = [follower]
+            events(old, 100, start=100)
+            link.turns()
+        with lead_from(tmp_path / "b") as second:
+            events(second, 50, seed=5, start=100)
+        with lead_from(tmp_path / "b") as third:
+            Link(third, [follower]).turns(100)  # the follower hears of it before it asks
+            assert follower.receiver.unhealthy is None
+            assert (follower.last_seq, follower.position) == (150, tidal.replication.Position(2, 150))
+            assert same_state(follower, third)
+            (kept,) = (tmp_path / "c" / "quarantine").glob("wal-*")
+            assert kept.stat().st_size > 0
+
+
+def test_a_log_that_parts_before_its_leader_s_epoch_began_is_taken_back(tmp_path: Path) -> None:
+    """It led for a while, unheard, and the others went on with the old leader; a third leads since."""
+    with leader_at(tmp_path / "a") as old:
+        one, two = (open_as_follower(tmp_path / name, old, name) for name in ("b", "c"))
+        with two:
+            with one:
+                link = Link(old, [one, two]).start()
+                events(old, 100)
+                link.turns()
+            with lead_from(tmp_path / "b") as second:
+                events(second, 10, seed=5, start=100)
+            link.followers = [two]
+            events(old, 20, seed=6, start=100)
+            link.turns()
+            two._host.end_following(2)
+    with lead_from(tmp_path / "c") as third, open_as_follower(tmp_path / "b", third, "b") as follower:
+        assert (third.epoch, third.last_seq, follower.last_seq) == (3, 120, 110)
+        link = Link(third, [follower]).start().turns(100)
+        assert follower.last_seq == 120
+        assert same_state(follower, third)
+        assert [it.state for it in link.shipper.followers(link.now)] == ["live"]
+
+
+def test_what_is_of_a_later_epoch_than_the_leader_s_is_not_given_up(tmp_path: Path) -> None:
+    """The old leader has not heard that another one followed it; who did waits, and says so."""
+    with leader_at(tmp_path / "a") as old:
+        with open_as_follower(tmp_path / "b", old, "b") as follower:
+            link = Link(old, [follower]).start()
+            events(old, 100)
+            link.turns()
+        with lead_from(tmp_path / "b") as second:
+            events(second, 50, seed=5, start=100)
+        with open_as_follower(tmp_path / "b", old, "b") as follower:
+            link = Link(old, [follower]).start().turns()
+            assert follower.last_seq == 150
+            assert "has events of epoch 2, and its leader, of epoch 1" in (follower.receiver.unhealthy or "")
+            assert [it.state for it in link.shipper.followers(link.now)] == ["foreign"]
+
+
+def test_a_log_that_does_not_reach_back_to_where_both_were_the_same_says_what_to_do(tmp_path: Path) -> None:
+    with leader_at(tmp_path / "a", segment_bytes=1 << 12) as old:
+        with open_as_follower(tmp_path / "b", old, "b") as behind:
+            ahead = open_as_follower(tmp_path / "c", old, "c")
+            link = Link(old, [behind, ahead]).start()
+            events(old, 100)
+            link.turns()
+            link.followers = [ahead]
+            for number in range(10):
+                events(old, 90, seed=number, start=100 + 90 * number)
+                link.turns()
+                ahead.checkpoint()
+            ahead.archive()
+        with lead_from(tmp_path / "b") as new:
+            before = log_bytes(tmp_path / "c")
+            Link(new, [ahead]).start().turns()
+            stopped = ahead.receiver.stopped
+            assert isinstance(stopped, tidal.ForeignHistory)
+            assert "does not reach back further: move the folder away, and begin anew" in str(stopped)
+            assert ahead.receiver.unhealthy == str(stopped)
+            assert (ahead.last_seq, log_bytes(tmp_path / "c")) == (
+                1000,
+                before,
+            )  # nothing was given up for that
+        ahead.close()
+
+
+def test_a_log_is_not_cut_where_the_leader_s_does_not_go_on(tmp_path: Path) -> None:
+    """What both have in common ends before the leader's log begins: that can only be begun anew."""
+    with leader_at(tmp_path / "a") as old:
+        with open_as_follower(tmp_path / "b", old, "b") as behind:
+            follower = open_as_follower(tmp_path / "c", old, "c")
+            link = Link(old, [behind, follower]).start()
+            events(old, 100)
+            link.turns()
+            link.followers = [follower]
+            events(old, 100, start=100)
+            link.turns()
+        with lead_from(tmp_path / "b", segment_bytes=1 << 12) as new:
+            for number in range(10):
+                events(new, 90, seed=number, start=100 + 90 * number)
+                new.checkpoint()
+            new.archive()
+            Link(new, [follower]).start().turns()
+            assert "part after event 100, and that one begins at" in str(follower.receiver.stopped)
+            assert follower.last_seq == 200
+        follower.close()
+
+
+def test_a_checkpoint_of_a_history_that_the_leader_has_not_is_refused(tmp_path: Path) -> None:
+    """It began with the checkpoint of a leader that died; a batch of the next one goes over its sequence."""
+    with leader_at(tmp_path / "a") as old:
+        with open_as_follower(tmp_path / "b", old, "b") as behind:
+            link = Link(old, [behind]).start()
+            events(old, 90)
+            link.turns()
+        events(old, 10, seed=1, start=90)
+        old.checkpoint()
+        open_as_follower(tmp_path / "f", old).close()
+        shutil.rmtree(tmp_path / "f" / "checkpoints")
+        shutil.copytree(tmp_path / "a" / "checkpoints", tmp_path / "f" / "checkpoints")
+    with lead_from(tmp_path / "b") as new:
+        events(new, 60, seed=9, start=90)
+        with open_as_follower(tmp_path / "f", new) as follower:
+            Link(new, [follower]).start().turns()
+            assert follower.last_seq == 90
+            assert "another history" in follower.receiver.refusals[-1].reason
+
+
+class _Counts:
+    """A materializer: how many events there were of each entity."""
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+
+    def on_events(self, batch: tidal.EventBatch) -> None:
+        for entity in batch.entity_id.tolist():
+            self.counts[str(entity)] = self.counts.get(str(entity), 0) + 1
+
+    def checkpoint(self) -> bytes:
+        return json.dumps(self.counts).encode()
+
+    def restore(self, state: bytes) -> None:
+        self.counts = json.loads(state)
+
+
+@pytest.mark.parametrize("shared", [100, 0])
+@pytest.mark.parametrize("saved", ["in a checkpoint", "in none", "in a later one"])
+def test_what_a_materializer_took_of_events_that_are_cut_off_is_taken_back(
+    tmp_path: Path, shared: int, saved: str
+) -> None:
+    counts = _Counts()
+    with leader_at(tmp_path / "a") as old:
+        with open_as_follower(tmp_path / "b", old, "b") as behind:
+            known = {"counts": counts} if saved == "in a checkpoint" else {}
+            with open_as_follower(tmp_path / "c", old, "c", materializers=known) as follower:
+                link = Link(old, [behind, follower]).start()
+                if shared:
+                    events(old, shared)
+                    link.turns()
+                if saved != "in none":
+                    follower.checkpoint()
+            if not known:
+                follower = open_as_follower(tmp_path / "c", old, "c", materializers={"counts": counts})
+            else:
+                counts.counts = {}
+                follower = open_as_follower(tmp_path / "c", old, "c", materializers=known)
+            link = Link(old, [follower]).start()
+            events(old, 50, seed=1, start=shared)
+            link.turns()
+            if saved == "in a later one":
+                follower.checkpoint()
+        with lead_from(tmp_path / "b") as new:
+            events(new, 30, seed=5, start=shared)
+            Link(new, [follower]).start().turns()
+            assert follower.last_seq == shared + 30
+            ids = list(range(50))
+            every = [sum(follower.count(it, at, "all") for it in ("view", "like")) for at in ids]
+            assert [counts.counts.get(str(at), 0) for at in ids] == every
+            assert sum(every) == shared + 30
+        follower.close()
