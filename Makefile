@@ -5,10 +5,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(wildcard _ext/*.pyx tidal/_ext/*.pxd tidal/_ext/*.h) setup.py pyproject.toml
 
-.PHONY: demo test test-faults soak lint bench dashboard docs clean
+.PHONY: demo demo-cluster test test-faults soak lint bench dashboard docs clean
 
 demo: $(VENV)/built
 	$(BIN)/tidal demo
+
+# A leader, two followers, a killed leader, a promotion. Needs nats-server: apt-get install nats-server.
+demo-cluster: $(VENV)/clustered
+	$(BIN)/tidal demo --cluster
 
 # As many processes as there are cores; a single test is `.venv/bin/python -m pytest tests/...`.
 test: $(VENV)/tested
@@ -52,7 +56,7 @@ $(VENV)/built: $(VENV)/made $(SOURCES)
 	$(BIN)/python -m pip install --quiet --editable .
 	touch $@
 
-$(VENV)/tested $(VENV)/linted $(VENV)/benched $(VENV)/documented: $(VENV)/%: $(VENV)/built
+$(VENV)/tested $(VENV)/linted $(VENV)/benched $(VENV)/documented $(VENV)/clustered: $(VENV)/%: $(VENV)/built
 	$(BIN)/python -m pip install --quiet --group $(GROUP_$*)
 	touch $@
 
@@ -60,3 +64,4 @@ GROUP_tested := test
 GROUP_linted := lint
 GROUP_benched := bench
 GROUP_documented := docs
+GROUP_clustered := cluster

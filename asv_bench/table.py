@@ -83,12 +83,12 @@ def _circumstances(bench: Bench) -> list[str]:
     ]
 
 
-def replaced(page: str, report: str) -> str:
-    """Return the page with what stands between its two marks replaced; ValueError where it has no marks."""
-    before, begin, rest = page.partition(BEGIN)
+def replaced(page: str, report: str, mark: str = BEGIN) -> str:
+    """Return the page with what stands between a mark and END replaced; ValueError where they are missing."""
+    before, begin, rest = page.partition(mark)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise ValueError(f"the page needs the lines {BEGIN!r} and {END!r}, between which the table goes")
+        raise ValueError(f"the page needs the lines {mark!r} and {END!r}, between which the table goes")
     return f"{before}{begin}\n\n{report}\n\n{end}{after}"
 
 

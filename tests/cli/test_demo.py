@@ -79,7 +79,7 @@ def test_json_is_one_document_and_the_exit_code_is_the_verdict(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def tell(story: Story) -> Outcome:
-        story._say("nobody must see this")
+        story.say("nobody must see this")
         return Outcome(store="s", events=2, killed_after=2, recovered=1)
 
     monkeypatch.setattr(Story, "tell", tell)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 from snapshot import row, snapshot
@@ -35,9 +36,48 @@ view by velocity.1h                       last 1h            trend    events/min
     )
 
 
+def test_a_follower_a_leader_regions_and_a_stream_each_have_a_line() -> None:
+    def lines(**changes: Any) -> dict[str, str]:
+        found = frame(snapshot(**changes), Style(width=120))
+        return {line[:11].strip(): line[11:] for line in found}
+
+    following = {"name": "copy", "trouble": None, "lag": 1234, "lag_seconds": 0.4, "epoch": 2, "refused": 0}
+    shown = lines(following=following)
+    assert shown["leader"] == "1,234 events behind, up to date 400 ms ago, epoch 2"
+    shown = lines(following={**following, "lag_seconds": None})
+    assert shown["leader"] == "1,234 events behind, nothing heard yet, epoch 2"
+    assert lines(following={**following, "trouble": "it ended"})["leader"] == "not followed: it ended"
+    followers = [
+        {"name": name, "seq": 1, "lag": 0, "state": name} for name in ("live", "catching up", "dropped")
+    ]
+    shown = lines(followers=followers)
+    assert (
+        shown["followers"] == "live 0 behind, catching up 0 behind (catching up), dropped 0 behind (dropped)"
+    )
+    stream = {
+        "stream": "orders",
+        "position": 1000,
+        "pending": 7,
+        "dead_letters": 0,
+        "missing": 0,
+        "trouble": None,
+    }
+    assert lines(streams=[stream])["broker"] == "orders 1,000 ingested, 7 wait"
+    shown = lines(streams=[{**stream, "dead_letters": 2, "missing": 3, "trouble": "it ended"}])
+    assert shown["broker"] == "orders 1,000 ingested, 7 wait, 2 dead letters, 3 missing, ended: it ended"
+    members = [
+        {"region": 2, "seq": 7, "lag": 1200, "heard_seconds": 0.4},
+        {"region": 5, "seq": None, "lag": 0, "heard_seconds": None},
+    ]
+    regions = {"region": 1, "trouble": None, "refused": 0, "members": members}
+    assert lines(regions=regions)["regions"] == "2 1,200 behind, heard 400 ms ago, 5 0 behind, never heard"
+    assert lines(regions={**regions, "trouble": "it ended"})["regions"] == "nothing exchanged: it ended"
+    assert not {"leader", "regions", "broker"} & lines().keys()
+
+
 @pytest.mark.parametrize("width", [40, 59, 60, 80, 132, 250])
 def test_no_line_is_wider_than_the_place(width: int) -> None:
-    names = snapshot(store="s" * 300, followers=[{"name": "n" * 64, "seq": 1, "lag": 2}] * 9)
+    names = snapshot(store="s" * 300, followers=[{"name": "n" * 64, "seq": 1, "lag": 2, "state": None}] * 9)
     lines = frame(names, Style(width=width), lost="gone " * 99)
     assert max(map(display_width, lines)) <= width
     plain = "".join(frame(snapshot(), Style(width=width, ascii_only=True)))
@@ -67,7 +107,7 @@ def test_names_of_others_cannot_steer_the_terminal() -> None:
     evil = "\x1b[2J\x07lamp\nx"
     top = {**snapshot()["tops"][0], "signal": "view", "rows": [row(evil, 1.0, [1], title=evil)]}
     health = {"ok": False, "reasons": [{"code": "x", "message": evil}]}
-    follower = {"name": evil, "seq": 1, "lag": 1}
+    follower = {"name": evil, "seq": 1, "lag": 1, "state": "silent"}
     hostile = snapshot(store=evil, version=evil, tops=[top], health=health, followers=[follower])
     text = "".join(frame(hostile, Style(width=120), lost=evil))
     assert text.isprintable() and text.count("lamp") >= 6

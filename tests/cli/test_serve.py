@@ -16,9 +16,11 @@ from typing import Any
 import httpx2
 import pytest
 from commands import Answer
+from obstore.store import LocalStore
 
 import tidal
 from tidal.cli.serve import TOKENS_VARIABLE
+from tidal.transports.objects import ObjectTransport
 
 TOKEN = "x" * 32
 
@@ -74,6 +76,24 @@ def test_it_serves_until_a_signal_and_closes_the_store(shop: Path, number: int) 
     assert TOKEN not in json.dumps(log)
     with tidal.open(shop) as db:
         assert db.recovery and not db.recovery.replayed_events and db.last_seq == before + 1
+
+
+def test_it_ships_to_followers(shop: Path, tmp_path: Path) -> None:
+    (tmp_path / "shared").mkdir()
+    with (
+        served(shop, "--object", str(tmp_path / "shared"), "--name", "a", "--follower", "b") as (
+            process,
+            url,
+        ),
+        ObjectTransport(LocalStore(tmp_path / "shared")) as transport,
+        tidal.open_follower(tmp_path / "copy", transport, name="b") as follower,
+    ):
+        done = httpx2.post(
+            f"{url}/v1/signals", json={"events": [{"signal": "purchase", "entity_key": "new"}]}
+        )
+        follower.wait_for(done.json()["last_seq"])
+        assert follower.count("purchase", "new", "all") == 1
+        ended(process, signal.SIGTERM)
 
 
 def test_it_serves_metrics_beside(shop: Path) -> None:

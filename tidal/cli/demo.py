@@ -6,16 +6,17 @@ import argparse
 import io
 import shutil
 import sys
-import textwrap
 import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, TextIO
 
+from tidal.cli.demo_cluster import ClusterStory
 from tidal.cli.exit_codes import ExitCode
 from tidal.cli.output import add_format_option, write_json
 from tidal.cli.progress import Progress
-from tidal.cli.tables import WIDTH, Column, render_table
+from tidal.cli.tables import Column
+from tidal.cli.telling import Telling
 from tidal.cli.times import format_time, iso_time
 from tidal.demo.findings import at_place, best_products, fastest_movers, largest_climbs, largest_difference
 from tidal.demo.history import fill, record_history
@@ -48,6 +49,11 @@ def add_parser(commands: Any) -> None:
         default=Path("demo-out"),
         metavar="DIR",
         help="where to leave store and page; demo-out",
+    )
+    parser.add_argument(
+        "--cluster",
+        action="store_true",
+        help="a leader and two followers instead, over a nats-server: the leader is killed, one is promoted",
     )
     parser.add_argument("--fast", action="store_true", help=f"only the last {FAST_ROWS:,} order lines")
     add_format_option(parser)
@@ -89,27 +95,30 @@ class Outcome:
 def run(args: argparse.Namespace, out: TextIO, err: TextIO) -> int:
     as_json = args.format == "json"
     _prepare_folder(args.dir)
-    story = Story(
-        args.dir, FAST_ROWS if args.fast else ROWS, io.StringIO() if as_json else out, err, quiet=as_json
-    )
-    outcome = story.tell()
+    rows, told = FAST_ROWS if args.fast else ROWS, io.StringIO() if as_json else out
+    if args.cluster:
+        ended = ClusterStory(args.dir / "cluster", rows, told).tell()
+        if as_json:
+            write_json(out, ended.as_json())
+        return ExitCode.OK if ended.good else ExitCode.FAILED
+    outcome = Story(args.dir, rows, told, err, quiet=as_json).tell()
     if as_json:
         write_json(out, {**asdict(outcome), "nothing_lost": outcome.nothing_lost})
     return ExitCode.OK if outcome.nothing_lost else ExitCode.FAILED
 
 
-class Story:
+class Story(Telling):
     """The demo's steps, in order. ``rows`` is how many of the bundled order lines are used, from the end."""
 
     def __init__(self, folder: Path, rows: int, out: TextIO, err: TextIO, *, quiet: bool) -> None:
-        self._folder, self._rows, self._out, self._err, self._quiet = folder, rows, out, err, quiet
+        super().__init__(out)
+        self._folder, self._rows, self._err, self._quiet = folder, rows, err, quiet
         self._store = folder / "store"
         self._skip = ROWS - rows
-        self._step = 0
         self._outcome = Outcome(store=str(self._store))
 
     def tell(self) -> Outcome:
-        self._say(
+        self.say(
             f"{self._rows:,} real order lines of a UK gift shop become live signals. Data: Online Retail, "
             "D. Chen, UCI Machine Learning Repository, CC BY 4.0."
         )
@@ -122,17 +131,17 @@ class Story:
         return self._outcome
 
     def _load_and_kill(self) -> None:
-        self._heading("Load the first half, then kill the load")
-        self._say(
+        self.heading("Load the first half, then kill the load")
+        self.say(
             f"A process of its own ingests batches of {BATCH_ROWS:,} rows. The store acknowledges a batch "
             "once it is synced to disk. Half way the process gets SIGKILL, which no process can catch."
         )
         last = self._work(kill_at=self._rows // 2)
         self._outcome.killed_after = last.seq
-        self._say(f"Killed. It had acknowledged {last.seq:,} events.")
+        self.say(f"Killed. It had acknowledged {last.seq:,} events.")
 
     def _reopen(self, lines: OrderLines) -> None:
-        self._heading("Open the store again: what survived?")
+        self.heading("Open the store again: what survived?")
         outcome = self._outcome
         started = time.perf_counter()
         with open_db(self._store, clock="event") as db, open_db(schema=db.schema, clock="event") as twin:
@@ -141,35 +150,35 @@ class Story:
             fill(twin, lines, 0, db.last_seq)
             outcome.largest_difference = largest_difference(db, twin, lines)
             torn = db.recovery.torn if db.recovery else None
-        self._line(f"Acknowledged  {outcome.killed_after:>9,} events")
-        self._line(f"Recovered     {outcome.recovered:>9,} events, in {outcome.reopen_seconds:.2f} s")
+        self.line(f"Acknowledged  {outcome.killed_after:>9,} events")
+        self.line(f"Recovered     {outcome.recovered:>9,} events, in {outcome.reopen_seconds:.2f} s")
         if torn is not None:
-            self._say(f"A batch that the kill left unfinished, {torn.size:,} bytes, was cut off.")
+            self.say(f"A batch that the kill left unfinished, {torn.size:,} bytes, was cut off.")
         elif outcome.recovered > outcome.killed_after:
-            self._say("The batch more was on disk, but the process died before it could say so.")
+            self.say("The batch more was on disk, but the process died before it could say so.")
         if outcome.nothing_lost:
-            self._say(
+            self.say(
                 "Nothing lost, nothing invented: every count and score is that of the first "
                 f"{outcome.recovered:,} rows ingested again in memory."
             )
         else:
-            self._say("THIS IS NOT WHAT THE ROWS GIVE. Please report it, with the store.")
+            self.say("THIS IS NOT WHAT THE ROWS GIVE. Please report it, with the store.")
 
     def _finish(self, lines: OrderLines, titles: dict[str, str]) -> None:
-        self._heading("Go on where it stopped")
+        self.heading("Go on where it stopped")
         outcome = self._outcome
         outcome.events = self._work().seq
         outcome.log_bytes = sum(path.stat().st_size for path in StorePaths(self._store).wal.iterdir())
         with open_db(self._store, clock="event") as db:
             db.items.put_many((product, {"title": title}) for product, title in titles.items())
         kinds = {name: int((lines.signal == name).sum()) for name in ("purchase", "cancel", "adjust")}
-        self._say(
+        self.say(
             f"All {outcome.events:,} rows are events: {kinds['purchase']:,} purchases, {kinds['cancel']:,} "
             f"cancels (invoices with a C) and {kinds['adjust']:,} stock and bookkeeping adjustments, which "
             "have a signal of their own and count as no sale."
         )
-        self._line(f"Speed  {outcome.rate:>9,.0f} events/s in db.ingest(), each batch synced to disk")
-        self._line(
+        self.line(f"Speed  {outcome.rate:>9,.0f} events/s in db.ingest(), each batch synced to disk")
+        self.line(
             f"Log    {outcome.bytes_per_event:>9.2f} bytes/event: product, customer, invoice, pieces, time"
         )
 
@@ -186,51 +195,51 @@ class Story:
         outcome.movers = [asdict(row) for row in movers]
         outcome.climbs = [asdict(row) for row in climbs]
 
-        self._heading("The products with the highest scores")
-        self._say(
+        self.heading("The products with the highest scores")
+        self.say(
             "Score: pieces bought minus pieces cancelled, each counting half after 7 days; as of "
             f"{format_time(now).removesuffix(' UTC')}, the time of the newest event."
         )
-        self._table(
+        self.table(
             [Column("#"), *_PRODUCT, Column("score", decimals=0), Column("lines 24h"), Column("lines 7d")],
             [(i, b.product, b.title, b.score, b.lines_24h, b.lines_7d) for i, b in enumerate(best, start=1)],
         )
         if spike is not None:
-            self._line("")
-            self._say(
+            self.line("")
+            self.say(
                 f"By purchases alone {spike.title} would be first with {spike.purchase_score:,.0f}, but its "
                 f"cancels score {spike.cancel_score:,.0f}: one huge order, taken back within minutes."
             )
 
-        self._heading("The fastest movers")
-        self._say("Velocity: order lines a day over the last 24 hours, against the last 7 days.")
-        self._table(
+        self.heading("The fastest movers")
+        self.say("Velocity: order lines a day over the last 24 hours, against the last 7 days.")
+        self.table(
             [*_PRODUCT, Column("24h", decimals=0), Column("7d", decimals=1), Column("times", decimals=1)],
             [(m.product, m.title, m.day_rate, m.week_rate, m.times) for m in movers],
         )
 
-        self._heading("What the last day changed")
+        self.heading("What the last day changed")
         first = at_place(history, titles, 1)
-        self._say(
+        self.say(
             f"First is {first.title}, a day ago in place {first.before:,}. The largest climbs into the first "
             "hundred, against a second database that was asked before the last day's events came:"
         )
-        self._table(
+        self.table(
             [*_PRODUCT, Column("before"), Column("now"), Column("score", decimals=0)],
             [(c.product, c.title, c.before, c.now, c.score) for c in climbs],
         )
 
-        self._heading("A picture of the year" if self._skip == 0 else "A picture")
+        self.heading("A picture of the year" if self._skip == 0 else "A picture")
         path = self._folder / "report.html"
         page = render_page(shop_report(history, titles, _facts(outcome), movers, climbs))
         path.write_text(page, encoding="utf-8")
         outcome.report = str(path)
-        self._line(str(path.resolve()))
-        self._line("")
-        self._line("Ask for yourself:")
+        self.line(str(path.resolve()))
+        self.line("")
+        self.line("Ask for yourself:")
         command = _command_name()
-        self._line(f"  {command} top purchase --db {self._store} --by velocity.24h")
-        self._line(f"  {command} get {best[0].product} --db {self._store}")
+        self.line(f"  {command} top purchase --db {self._store} --by velocity.24h")
+        self.line(f"  {command} get {best[0].product} --db {self._store}")
 
     def _work(self, kill_at: int | None = None) -> Acknowledged:
         start = self._outcome.recovered
@@ -242,21 +251,6 @@ class Story:
             last = run_worker(self._store, self._skip, on_acknowledged, kill_at=kill_at)
         self._outcome.ingest_seconds += last.ingest_seconds
         return last
-
-    def _heading(self, text: str) -> None:
-        self._step += 1
-        title = f"{self._step}. {text}"
-        self._out.write(f"\n{title}\n{'─' * len(title)}\n")
-
-    def _say(self, paragraph: str) -> None:
-        self._line(textwrap.fill(paragraph, WIDTH, break_on_hyphens=False))
-
-    def _line(self, text: str) -> None:
-        self._out.write(f"{text}\n")
-        self._out.flush()
-
-    def _table(self, columns: list[Column], rows: list[tuple[Any, ...]]) -> None:
-        self._out.write(f"\n{render_table(columns, rows)}")
 
 
 def _command_name() -> str:
@@ -285,5 +279,6 @@ def _prepare_folder(folder: Path) -> None:
         raise UsageError(f"{folder} is not empty and not from an earlier demo; choose another --dir")
     folder.mkdir(parents=True, exist_ok=True)
     marker.touch()
-    shutil.rmtree(folder / "store", ignore_errors=True)
+    for name in ("store", "cluster"):
+        shutil.rmtree(folder / name, ignore_errors=True)
     (folder / "report.html").unlink(missing_ok=True)

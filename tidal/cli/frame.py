@@ -104,7 +104,10 @@ def _facts(now: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("log", _log(now)),
         ("checkpoint", _checkpoint(now["checkpoint"])),
         ("disk", _disk(now)),
-        ("followers", ", ".join(f"{it['name']} {it['lag']:,} behind" for it in now["followers"] or [])),
+        ("leader", _leader(now["following"])),
+        ("followers", ", ".join(map(_follower, now["followers"] or []))),
+        ("regions", _regions(now["regions"])),
+        ("broker", ", ".join(map(_stream, now["streams"]))),
         ("jobs", _jobs(now["jobs"] or [])),
     ]
 
@@ -133,6 +136,42 @@ def _disk(now: Mapping[str, Any]) -> str:
         return "not known"
     used = f"{format_bytes(disk['total'])} used, of it {format_bytes(disk['log'])} log"
     return f"{used}, {format_bytes(disk['archive'])} archive; {format_bytes(disk['free'])} free"
+
+
+def _leader(following: Mapping[str, Any] | None) -> str:
+    if following is None:
+        return ""
+    if following["trouble"]:
+        return f"not followed: {following['trouble']}"
+    seconds = following["lag_seconds"]
+    heard = "nothing heard yet" if seconds is None else f"up to date {format_span(seconds)} ago"
+    return f"{following['lag']:,} events behind, {heard}, epoch {following['epoch']}"
+
+
+def _follower(it: Mapping[str, Any]) -> str:
+    state = f" ({it['state']})" if it["state"] not in (None, "live") else ""
+    return f"{it['name']} {it['lag']:,} behind{state}"
+
+
+def _regions(it: Mapping[str, Any] | None) -> str:
+    if it is None:
+        return ""
+    if it["trouble"]:
+        return f"nothing exchanged: {it['trouble']}"
+    return ", ".join(map(_region, it["members"]))
+
+
+def _region(it: Mapping[str, Any]) -> str:
+    seconds = it["heard_seconds"]
+    heard = "never heard" if seconds is None else f"heard {format_span(seconds)} ago"
+    return f"{it['region']} {it['lag']:,} behind, {heard}"
+
+
+def _stream(it: Mapping[str, Any]) -> str:
+    counts = [f"{it['position']:,} ingested", f"{it['pending']:,} wait"]
+    counts += [f"{it[name]:,} {name.replace('_', ' ')}" for name in ("dead_letters", "missing") if it[name]]
+    ended = f", ended: {it['trouble']}" if it["trouble"] else ""
+    return f"{it['stream']} {', '.join(counts)}{ended}"
 
 
 def _jobs(jobs: Sequence[Mapping[str, Any]]) -> str:

@@ -9,10 +9,12 @@ from tidal.cli import (
     archive,
     demo,
     export,
+    follow,
     get,
     jobs,
     load,
     merge,
+    promote,
     rebuild,
     replay,
     salvage,
@@ -35,6 +37,7 @@ from tidal.errors import (
 
 COMMANDS: Final = (
     demo, load, top, get, export, archive, replay, merge, rebuild, salvage, serve, jobs, sessions, watch,
+    follow, promote,
 )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Final, Self, TextIO
 
+from tidal.cli.figures import format_bytes
 from tidal.cli.tables import WIDTH
 
 BAR_WIDTH: Final = 24
@@ -73,32 +74,24 @@ def progress_line(
 ) -> str:
     """Return one line of progress; the rate is that of what came after ``start``, ``read`` is in bytes.
 
+    The bar is as long as the rest leaves room for.
+
     >>> progress_line(250_000, 0.5, 2.0, "rows")
     ' 50% [############............]  250,000 rows  125,000/s  0:02 left'
     """
     share = min(max(share, 0.0), 1.0)
-    filled = round(share * BAR_WIDTH)
-    line = f"{share:4.0%} [{'#' * filled}{'.' * (BAR_WIDTH - filled)}]  {done:,} {unit}"
+    said = f"  {done:,} {unit}"
     if read is not None:
-        line += f"  {format_bytes(read)}"
+        said += f"  {format_bytes(read)}"
     if seconds > 0 and done > start:
         rate = (done - start) / seconds
-        line += f"  {rate:,.0f}/s"
+        said += f"  {rate:,.0f}/s"
         if 0 < share < 1:
-            line += f"  {format_seconds(done * (1 - share) / share / rate)} left"
-    return line
-
-
-def format_bytes(count: int) -> str:
-    """Return bytes in the unit that leaves one to three digits before the point.
-
-    >>> format_bytes(1_500), format_bytes(2_340_000_000)
-    ('1.5 kB', '2.3 GB')
-    """
-    for unit, size in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if count >= size:
-            return f"{count / size:.1f} {unit}"
-    return f"{count} bytes"
+            said += f"  {format_seconds(done * (1 - share) / share / rate)} left"
+    # A line that is wrapped cannot be rewritten in place; "100% [" and "]" stand around the bar.
+    width = min(BAR_WIDTH, max(0, WIDTH - 1 - len(said) - 7))
+    filled = round(share * width)
+    return f"{share:4.0%} [{'#' * filled}{'.' * (width - filled)}]{said}"
 
 
 def format_seconds(seconds: float) -> str:

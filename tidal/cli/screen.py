@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Mapping, Sequence
-from types import FrameType
-from typing import Any, Final, Self, TextIO
+from typing import Final, Self, TextIO
+
+from tidal.cli.ending import unwound_by_signals
 
 ENTER: Final = "\x1b[?1049h\x1b[?25l"  # the alternate screen, no cursor
 LEAVE: Final = "\x1b[?25h\x1b[?1049l"
 CLEAR_LINE: Final = "\x1b[K"
 CLEAR_BELOW: Final = "\x1b[J"
-
-_ENDS: Final = (signal.SIGTERM, signal.SIGHUP)
 
 
 def in_colour(stream: TextIO, environment: Mapping[str, str]) -> bool:
@@ -28,7 +26,7 @@ class Screen:
         self._stream = stream
         self._shown: list[str] = []
         self._size = self.size
-        self._before: dict[signal.Signals, Any] = {}
+        self._signals = unwound_by_signals()
 
     @property
     def size(self) -> os.terminal_size:
@@ -40,15 +38,14 @@ class Screen:
         return size if size.columns and size.lines else os.terminal_size((80, 24))
 
     def __enter__(self) -> Self:
-        self._before = {number: signal.signal(number, _end) for number in _ENDS}
+        self._signals.__enter__()
         self._stream.write(ENTER)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stream.write(LEAVE)
         self._stream.flush()
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+        self._signals.__exit__(None, None, None)
 
     def draw(self, lines: Sequence[str]) -> None:
         """Show these lines, from the top; each is at most as wide as the terminal."""
@@ -62,7 +59,3 @@ class Screen:
             self._stream.write(f"\x1b[{len(lines) + 1};1H{CLEAR_BELOW}")
         self._shown = list(lines)
         self._stream.flush()
-
-
-def _end(number: int, frame: FrameType | None) -> None:
-    raise SystemExit(128 + number)

@@ -13,7 +13,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final, TextIO
 
+from tidal.cli.carrying import add_transport_options, has_transport, open_transport
 from tidal.cli.exit_codes import ExitCode
+from tidal.cli.measured import add_metrics_options, metrics_option
 from tidal.cli.output import add_format_option
 from tidal.cli.store import has_store
 from tidal.db import TidalDb
@@ -68,14 +70,18 @@ def add_parser(commands: Any) -> None:
         metavar="SECONDS",
         help="with --read-only, look so often for what was written since (default: %(default)s)",
     )
+    add_metrics_options(parser)
     parser.add_argument(
-        "--metrics",
-        metavar="HOST:PORT",
-        help="serve metrics for Prometheus there, too, without tokens; as 127.0.0.1:9464",
+        "--name", default="leader", help="of this node, for those that follow (default: %(default)s)"
     )
     parser.add_argument(
-        "--metrics-remote", action="store_true", help="other machines may reach the metrics and their page"
+        "--follower",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a follower for which the log is kept until it has it; repeatable",
     )
+    add_transport_options(parser, what="ship the log to followers")
     add_format_option(parser)
     parser.set_defaults(run=run)
 
@@ -92,13 +98,18 @@ def run(args: argparse.Namespace, out: TextIO, err: TextIO) -> int:
         raise StoreMissing(f"{args.store} is not a store; load one first, or give the schema to tidal.open()")
     hosts = [*serve.LOOPBACK_HOSTS, _as_in_url(args.host), *args.allow_host]
     serve.check_hosts(hosts, tokens)
+    if args.read_only and has_transport(args):
+        raise UsageError("--read-only: who does not write has nothing to ship")
     with (
         _logged(logs.JsonFormatter(), err),
-        open_db(args.store, read_only=args.read_only, metrics=_metrics(args)) as db,
+        open_transport(args) if has_transport(args) else contextlib.nullcontext() as transport,
+        open_db(args.store, read_only=args.read_only, metrics=metrics_option(args)) as db,
         _refreshed(db, args.refresh),
     ):
         if not db.read_only:
             db.jobs.list()  # what an earlier process left goes on now, not with the first request
+        if transport is not None:
+            db.ship(transport, name=args.name, followers=args.follower)
         app = serve.create_app(db, tokens=tokens, hosts=hosts)
         service = listening.Service(app, args.host, args.port, tls=tls)
         _say_where(args, out, service.url, db.metrics_address)
@@ -115,14 +126,6 @@ def _say_where(args: argparse.Namespace, out: TextIO, url: str, metrics: str | N
         also = "" if metrics is None else f", its metrics at http://{metrics}/metrics"
         out.write(f"{args.store} is served at {url}{also} (process {os.getpid()}); Ctrl-C ends it\n")
     out.flush()
-
-
-def _metrics(args: argparse.Namespace) -> Any:
-    if args.metrics is None:
-        if args.metrics_remote:
-            raise UsageError("--metrics-remote says who may reach --metrics, which is not given")
-        return None
-    return importlib.import_module("tidal.metrics").Metrics(args.metrics, remote=args.metrics_remote)
 
 
 def _as_in_url(host: str) -> str:

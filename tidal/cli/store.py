@@ -45,6 +45,11 @@ def has_store(path: Path) -> bool:
     return store_exists(OsFileSystem(), StorePaths(path))
 
 
+def is_follower(path: Path) -> bool:
+    """Return whether a store takes in another's log, and no events of its own."""
+    return OsFileSystem().exists(StorePaths(path).following)
+
+
 def open_to_read(path: Path) -> TidalDb:
     """Return the store, opened without the right to change a byte; now is the time of its newest event."""
     return open_db(path, clock="event", read_only=True)

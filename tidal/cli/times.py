@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tidal.errors import UsageError
+from tidal.schema.durations import NS_PER_SECOND
 
-NS_PER_UNIT: Final = {"s": 1_000_000_000, "ms": 1_000_000, "us": 1_000, "ns": 1}
+NS_PER_UNIT: Final = {"s": NS_PER_SECOND, "ms": 1_000_000, "us": 1_000, "ns": 1}
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _ISO: Final = re.compile(

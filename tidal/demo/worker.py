@@ -7,7 +7,6 @@ be there after a kill. Started again, it goes on after the last event that the s
 from __future__ import annotations
 
 import contextlib
-import os
 import random
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TextIO
 
-import tidal
+from tidal.demo.cluster.processes import environment
 from tidal.demo.retail import read_order_lines, retail_schema
 from tidal.errors import TidalError
 from tidal.opening import open as open_db
@@ -54,11 +53,9 @@ def run_worker(
     Returns the last acknowledgement, of those too that were in the pipe when the worker died.
     """
     command = [sys.executable, "-m", "tidal.demo.worker", str(store), str(skip_rows)]
-    root = str(Path(tidal.__file__).parents[1])  # the child must find the same tidal, installed or not
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([root, *sys.path])}
     last = Acknowledged()
     killed = False
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment()) as process:
         assert process.stdout is not None
         try:
             for line in process.stdout:
