@@ -411,17 +411,18 @@ cdef class ShardCopy:
         self._make_room()
 
     cdef int _make_room(self) except -1:
-        self.block = None
+        self.block = None  # and stays so without memory: the copy's pointers lead nowhere then
         self.block = make_room(self.shard.state, &self.copy)
         return 0
 
     def fit(self):
         """Make more room where the shard has outgrown it."""
-        cdef bint fits
-        with nogil:
-            acquire(&self.shard.state.lock)
-            fits = has_room(self.shard.state, &self.copy)
-            unlock(&self.shard.state.lock)
+        cdef bint fits = False
+        if self.block is not None:
+            with nogil:
+                acquire(&self.shard.state.lock)
+                fits = has_room(self.shard.state, &self.copy)
+                unlock(&self.shard.state.lock)
         if not fits:
             self._make_room()
 
@@ -433,6 +434,8 @@ cdef class ShardCopy:
     def take(self, int64_t clock):
         """Copy the state, its clock moved to this time."""
         cdef int failed = 1
+        if self.block is None:
+            self._make_room()
         while failed > 0:
             with nogil:
                 acquire(&self.shard.state.lock)

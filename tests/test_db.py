@@ -322,6 +322,42 @@ def test_a_copy_that_fails_beside_ingest_is_told_and_tried_again(
         assert db.stats()["checkpoint_error"] is None
 
 
+@pytest.mark.parametrize("entities_at_once", [0, 100])
+def test_no_memory_for_the_file_of_a_copy_is_told_and_tried_again(
+    entities_at_once: int, tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "_AT_ONCE_ENTITIES", entities_at_once)
+
+    def fail(*arguments: object) -> None:
+        raise MemoryError("no memory to add up the columns")
+
+    with tidal.open(tmp_path / "s", schema=SCHEMA, clock=clock, checkpoint_bytes=1) as db:
+        with monkeypatch.context() as patch:
+            patch.setattr(upkeep, "save_checkpoint", fail)
+            db.signal("view", 1)
+            with db._upkeep._checkpointing:
+                assert "no memory to add up" in db.stats()["checkpoint_error"]
+        assert db.checkpoint() == 1
+        assert db.stats()["checkpoint_error"] is None
+
+
+def test_nothing_is_copied_where_no_checkpoint_would_come_of_it(
+    tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor is it when a database in memory is closed, or one that was only read."""
+    with tidal.open(tmp_path / "s", schema=SCHEMA, clock=clock) as db:
+        db.signal("view", 1)
+
+    def fail(*arguments: object) -> None:
+        raise AssertionError("the state was copied")
+
+    monkeypatch.setattr(upkeep, "copy_state", fail)
+    with tidal.open(schema=SCHEMA, clock=clock) as db:
+        assert db.signal("view", 1) == db.checkpoint() == 1
+    with tidal.open(tmp_path / "s", clock=clock) as db:
+        assert db.checkpoint() == 1
+
+
 def test_an_event_is_not_refused_because_no_checkpoint_can_be_made(
     tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

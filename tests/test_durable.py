@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,7 @@ def test_what_belongs_to_another_user(tmp_path: Path) -> None:
     ("function", "call"),
     [
         ("lstat", lambda path: FS.exists(path)), ("lstat", lambda path: FS.size(path)),
+        ("lstat", lambda path: FS.age(path)),
         ("open", lambda path: FS.list_dir(path.parent)), ("open", lambda path: FS.open_read(path)),
         ("fstat", lambda path: FS.open_read(path).size()), ("mkdir", lambda path: FS.make_dir(path)),
         ("rename", lambda path: FS.rename(path, path)), ("unlink", lambda path: FS.remove(path)),
@@ -212,3 +214,13 @@ def test_a_large_append_is_on_its_way_to_the_device(tmp_path: Path, monkeypatch:
     assert read_file(FS, tmp_path / "file") == b"".join([*parts, b"small", parts[1]])
     dont_need = os.POSIX_FADV_DONTNEED
     assert advised == [(0, 1_536_008, dont_need), (1_536_013, 1_536_000, dont_need)]
+
+
+def test_the_age_of_a_file_is_counted_from_its_last_write(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"")
+    now = time.time()
+    os.utime(path, (now, now - 1000))
+    assert FS.age(path) >= 1000
+    os.utime(path, (now, now + 1000))
+    assert FS.age(path) == 0.0  # written by a clock that is ahead

@@ -14,6 +14,7 @@ import errno
 import fcntl
 import os
 import stat
+import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -88,6 +89,9 @@ class FileSystem(Protocol):
     def exists(self, path: Path) -> bool: ...
 
     def size(self, path: Path) -> int: ...
+
+    def age(self, path: Path) -> float:
+        """The seconds since a file was last written, 0.0 where the file system does not know."""
 
     def free_bytes(self, path: Path) -> int: ...
 
@@ -310,6 +314,10 @@ class OsFileSystem:
     def size(self, path: Path) -> int:
         with _typed("stat", path):
             return os.lstat(path).st_size
+
+    def age(self, path: Path) -> float:
+        with _typed("stat", path):
+            return max(0.0, time.time() - os.lstat(path).st_mtime)
 
     def free_bytes(self, path: Path) -> int:
         with _typed("statvfs", path):

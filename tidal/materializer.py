@@ -24,7 +24,9 @@ class Materializer(Protocol):
         """
 
     def checkpoint(self) -> bytes:
-        """Return the whole state; equal logs should give equal bytes."""
+        """Return the whole state, before the first event too; equal logs should give equal bytes."""
 
     def restore(self, state: bytes) -> None:
-        """Become what ``checkpoint`` saved; the events after it follow."""
+        """Become what ``checkpoint`` saved, whatever was taken since; the events after it follow. A follower
+        that gives up events which its leader never had is taken back by this.
+        """

@@ -109,7 +109,8 @@ def rebuild(
         "made_by": "rebuild", "store_id": store.store_id.hex(), "first_seq": history.first_seq,
         "drop": sorted(drop), "schema": schema.to_dict(),
     }  # fmt: skip
-    remade = RemadeStore(fs, paths.base, made_at, schema, start=start, resume=resume)
+    place = identity.region, identity.shard
+    remade = RemadeStore(fs, paths.base, made_at, schema, place, start=start, resume=resume)
     with remade as made, advice_on_damage(paths.base):
         for last_seq, batch in history:
             counts = np.bincount(batch.type_id, minlength=len(types))

@@ -114,7 +114,7 @@ def salvage(
             f"{paths.schema} cannot be read, and no archive holds the schema: give it as schema= (--schema), "
             "with the signal types in the order in which the store declares them"
         )
-    with RemadeStore(fs, paths.base, made_at, declared) as made:
+    with RemadeStore(fs, paths.base, made_at, declared, remains.place) as made:
         report = SalvageReport(str(paths.base), str(made.target), remains.store_id.hex(), remains.first_seq)
         report.skipped += remains.findings
         writer = _Writer(made, declared, report, paths)

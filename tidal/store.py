@@ -11,6 +11,7 @@ from blake3 import blake3
 
 from tidal.durable import TEMPORARY_SUFFIX, FileSystem, read_file, replace_file, same_bytes
 from tidal.errors import CorruptStore, FormatError, FormatTooNew, SchemaError, StorageError
+from tidal.format.following import Following, decode_following, encode_following
 from tidal.format.manifest import MANIFEST_NAME
 from tidal.format.segment import LogIdentity
 from tidal.records import record
@@ -89,6 +90,11 @@ class StorePaths:
         return self.base / "following.json"
 
     @property
+    def promoted(self) -> Path:
+        """What following.json was when this store became a leader: with what its epoch was claimed."""
+        return self.base / "promoted.json"
+
+    @property
     def started(self) -> Path:
         """What a store is being made from, while it is: removed before it gets its name."""
         return self.base / "started.json"
@@ -130,6 +136,25 @@ def store_exists(fs: FileSystem, paths: StorePaths) -> bool:
                 paths.identity, 0, f"missing, but {folder / found[0]} is there; restore it from a backup"
             )
     return False
+
+
+def save_following(fs: FileSystem, paths: StorePaths, following: Following) -> None:
+    """Write the file that makes a store a follower, durably."""
+    data = encode_following(following)
+    replace_file(fs, paths.following, [data], same_bytes(fs, data, CorruptStore))
+
+
+def load_following(fs: FileSystem, path: Path, store_id: bytes) -> Following:
+    """Return what such a file says; CorruptStore, FormatTooNew, also of another store's."""
+    try:
+        following = decode_following(read_file(fs, path))
+    except FormatTooNew as error:
+        raise FormatTooNew(f"{path}: {error}") from None
+    except FormatError as error:
+        raise CorruptStore(path, 0, f"{error}; restore it from a backup, or begin anew") from error
+    if following.store_id != store_id:
+        raise CorruptStore(path, 0, f"it is of store {following.store_id.hex()}")
+    return following
 
 
 def prepare_store(fs: FileSystem, paths: StorePaths, schema: Schema) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,10 +12,12 @@ from typing import Any
 
 import pytest
 from faultkit.hooked import Call, HookedFs
+from replicakit import leader_at, open_as_follower
 
 import tidal
 from tidal.db import Settings
 from tidal.opening import StoreOptions, Wiring, open_store
+from tidal.schema import schema_to_json
 from tidal.store import StorePaths
 
 SCHEMA = tidal.SchemaBuilder().signal("view", half_life="7d").build()
@@ -223,3 +226,50 @@ def test_a_closed_database_is_neither(tmp_path: Path) -> None:
     db.close()
     with pytest.raises(tidal.StoreClosed):
         db.health()
+
+
+# ------------------------------------------------------------------------------------ the age of a checkpoint
+
+
+def test_a_checkpoint_is_as_old_as_its_file(tmp_path: Path, disk: Disk) -> None:
+    """Not as the process that opened the store: what was written long before is long ago."""
+    with tidal.open(tmp_path / "store", schema=SCHEMA) as db:
+        assert db._watch.checkpoint_seconds == (None, None)
+        db.signal("view", 1)
+    [newest] = (tmp_path / "store" / "checkpoints").iterdir()
+    then = time.time() - 5000
+    os.utime(newest, (then, then))
+    with tidal.open(tmp_path / "store", read_only=True) as reader:
+        age, took = reader._watch.checkpoint_seconds
+        assert age is not None and age >= 5000 and took is None
+    with tidal.open(tmp_path / "store", file_system=disk.fs) as db:
+        age, took = db._watch.checkpoint_seconds
+        assert age is not None and age >= 5000 and took is None
+        assert db.health().ok  # that it is old is no fault where nothing was logged since
+        db.signal("view", 2)
+        db.checkpoint()
+        age, took = db._watch.checkpoint_seconds
+        assert age is not None and age < 5000 and took is not None
+
+
+def test_an_age_that_cannot_be_had_counts_from_opening(db: tidal.TidalDb, disk: Disk) -> None:
+    db.checkpoint()
+    path = db.path
+    db.close()
+    assert path is not None
+    disk.fails = lambda call: errno.EIO if call.op == "age" else None
+    with tidal.open(path, file_system=disk.fs) as again:
+        age, _ = again._watch.checkpoint_seconds
+        assert age is not None and 0 <= age <= again._watch.uptime
+
+
+def test_a_follower_that_starts_over_is_up_as_long_as_before(tmp_path: Path) -> None:
+    """And a clock that jumped, or a mark that stands still, is not forgotten by it."""
+    with leader_at(tmp_path / "leader") as leader, open_as_follower(tmp_path / "f", leader) as follower:
+        watch, recorder = follower._watch, follower.recorder
+        builder = tidal.SchemaBuilder().signal("view", half_life="7d", windows=("1h", "24h"), velocity=True)
+        grown = builder.signal("like", half_life="1d", signed=True).signal("buy", half_life="7d").build()
+        follower._host.adopt_schema(schema_to_json(grown))
+        assert follower.recorder is not recorder
+        assert follower._watch is watch
+        assert watch.disk()["segments"] == 0

@@ -40,7 +40,7 @@ def test_memory_is_flat_over_any_range(
                 tracemalloc.stop()
 
         peak(BATCH)  # what is made at first use
-        # How much waits to be written differs from time to time: as much is written in short ranges as in long.
+        # How much waits to be written differs from time to time; these have as many chunks as the long one.
         short = max(peak(60 * BATCH) for _ in range(4))
         long = peak(200 * BATCH)
         assert long < 1.1 * short

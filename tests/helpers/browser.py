@@ -5,14 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
-
-from tidal.serve.listening import Service
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
@@ -75,16 +71,3 @@ class Visit:
     def look_now(self) -> None:
         """Have the page ask at once, as it does when its tab is shown again."""
         self.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
-
-
-@contextlib.contextmanager
-def serving(app: FastAPI) -> Iterator[Service]:
-    """An application on a port of this machine."""
-    service = Service(app, "127.0.0.1", 0)
-    thread = threading.Thread(target=service.run)
-    thread.start()
-    try:
-        yield service
-    finally:
-        service.stop()
-        thread.join()

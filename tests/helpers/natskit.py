@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -14,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from tidal.demo.cluster.server import find_nats_server
+
 PATIENCE_SECONDS = 30.0
-PROGRAM = shutil.which("nats-server") or shutil.which("nats-server", path="/usr/sbin:/usr/local/sbin")
+PROGRAM = find_nats_server()
 
 needs_nats = pytest.mark.skipif(
     PROGRAM is None, reason="nats-server is not installed (apt-get install nats-server): NATS IS NOT TESTED"
@@ -47,7 +48,7 @@ class NatsServer:
                 name=self.name,
                 port=self.port,
                 folder=folder / self.name,
-                sync="" if _version() < (2, 10) else ", sync_interval: always",
+                sync="" if version() < (2, 10) else ", sync_interval: always",
                 cluster=cluster,
             )
         )
@@ -100,7 +101,8 @@ def _free_ports(count: int) -> list[int]:
         return [each.getsockname()[1] for each in sockets]
 
 
-def _version() -> tuple[int, ...]:
+def version() -> tuple[int, ...]:
+    """Return the first two numbers of the version that is installed."""
     assert PROGRAM is not None
     said = subprocess.run([PROGRAM, "--version"], capture_output=True, text=True, check=True).stdout
     return tuple(map(int, re.findall(r"\d+", said)[:2]))

@@ -1,7 +1,8 @@
-"""A service without a socket, and the tokens of its callers."""
+"""A service without a socket, or with one, and the tokens of its callers."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -10,7 +11,8 @@ from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 import tidal
-from tidal.serve import Scope, Tokens, create_app
+from tidal.serve import Scope, ServiceLimits, Tokens, create_app
+from tidal.serve.listening import Service
 
 MINUTE: Final = 60 * 10**9
 BEGAN: Final = 1_700_000_000 * 10**9
@@ -27,6 +29,20 @@ SCHEMA: Final = (
     .signal("follow", kind="user", half_life="7d")
     .build()
 )
+
+
+@contextmanager
+def serving(app: FastAPI, limits: ServiceLimits | None = None) -> Iterator[Service]:
+    """An application on a port of this machine."""
+    service = Service(app, "127.0.0.1", 0, limits=limits)
+    thread = threading.Thread(target=service.run)
+    thread.start()
+    try:
+        yield service
+    finally:
+        service.stop()
+        thread.join(30)
+        assert not thread.is_alive()
 
 
 def bearer(secret: str = ALL_SCOPES) -> dict[str, str]:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from replicakit import events, leader_at
 from worn import EVENTS, ROUNDS, SCHEMA, START, files_of, fill, make_store
 
 import tidal
@@ -470,3 +471,32 @@ def test_a_day_is_as_it_was(store: Path) -> None:
     with tidal.open(store, read_only=True, clock="event") as db:
         assert db.last_seq == ROUNDS * EVENTS
         assert db.now() == START + (ROUNDS * EVENTS - 1) * 10**9
+
+
+def test_an_archived_segment_that_a_copy_of_the_log_has_the_beginning_of(tmp_path: Path) -> None:
+    """A copy of a store that is written to: the log first, and the archive when it had gone on."""
+    folder, copy = tmp_path / "store", tmp_path / "copy"
+    with leader_at(folder, segment_bytes=1 << 12) as db:
+        events(db, 150)
+        shutil.copytree(folder, copy)
+        for number in range(24):
+            events(db, 150)
+            if number % 8 == 7:
+                db.checkpoint()
+        db.archive()
+    (copy / "archive").mkdir(exist_ok=True)
+    shutil.copy(min((folder / "archive").glob("*.arc")), copy / "archive")
+    report = verify(copy)
+    assert not report.damaged
+    assert "leftover" in {finding.code for finding in report.findings}
+    with leader_at(copy, segment_bytes=1 << 12) as db:
+        assert db.last_seq == 150
+        for number in range(24):
+            events(db, 150, seed=1)
+            if number % 8 == 7:
+                db.checkpoint()
+        assert db.archive().archived
+    assert not verify(copy).findings
+    with tidal.open(copy, clock="event", read_only=True) as db:
+        rows = sum(1 for _ in db.export_signals(tidal.ExportRequest(all=True)))
+    assert rows == 3750

@@ -32,7 +32,8 @@ def test_health_is_served_as_json(tmp_path: Path) -> None:
         status, found = ask_json(db.metrics_address, "/healthz")
         assert status == 200
         assert found.pop("uptime_seconds") > 0
-        assert found == {"status": "ok", "version": __version__, "build_hash": build_hash(), "reasons": []}
+        about = {"version": __version__, "build_hash": build_hash()}
+        assert found == {"status": "ok", "ready": True, **about, "reasons": []}
 
 
 def test_a_database_that_is_unwell_answers_503_and_why(

@@ -40,11 +40,20 @@ def test_a_store_of_a_place_is_read_written_and_verified(tmp_path: Path) -> None
     assert not verify(tmp_path / "s").findings
     report = tidal.salvage(tmp_path / "s", tmp_path / "saved")
     assert report is not None
-    with tidal.open(tmp_path / "saved", clock="event") as db:
+    with tidal.open(tmp_path / "saved", clock="event", region=3, shard=7) as db:  # it can stand in
         assert db.last_seq == 151
     tidal.rebuild(tmp_path / "s", tmp_path / "rebuilt", schema=SCHEMA)
-    with tidal.open(tmp_path / "rebuilt", clock="event") as db:
+    with tidal.open(tmp_path / "rebuilt", clock="event", region=3, shard=7) as db:
         assert db.last_seq == 151
+    for folder in ("archive", "wal"):
+        for path in (tmp_path / "s" / folder).glob("*-r*"):
+            path.rename(tmp_path / path.name)
+    (tmp_path / "alone").mkdir()
+    for path in tmp_path.glob("archive-*"):
+        path.rename(tmp_path / "alone" / path.name)
+    assert tidal.salvage(tmp_path / "alone", tmp_path / "from archives").events > 0
+    with tidal.open(tmp_path / "from archives", clock="event", region=3, shard=7) as db:
+        assert db.last_seq > 0
 
 
 def test_a_store_by_itself_says_nothing_of_places(tmp_path: Path) -> None:

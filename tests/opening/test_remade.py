@@ -11,6 +11,7 @@ import pytest
 import tidal
 from tidal.durable import OsFileSystem
 from tidal.errors import InvalidOption, StorageError
+from tidal.opening import remade
 from tidal.opening.remade import RemadeStore
 from tidal.schema import EventBatch, NewKey
 
@@ -26,7 +27,7 @@ def batch(first: int, count: int, keys: tuple[NewKey, ...] = ()) -> EventBatch:
 
 def test_it_has_its_name_when_it_is_whole(tmp_path: Path) -> None:
     (tmp_path / "old").mkdir()
-    with RemadeStore(OsFileSystem(), tmp_path / "old", tmp_path / "new", SCHEMA) as made:
+    with RemadeStore(OsFileSystem(), tmp_path / "old", tmp_path / "new", SCHEMA, (0, 0)) as made:
         assert made.write(batch(0, 5)) == (1, 5)
         assert made.write(batch(5, 3, (NewKey("item", 99, "named elsewhere"),))) == (6, 8)
         assert not (tmp_path / "new").exists() and made.making.exists()
@@ -45,7 +46,7 @@ def test_an_error_leaves_it_without_its_name(tmp_path: Path) -> None:
     (tmp_path / "old").mkdir()
     with (
         pytest.raises(StorageError) as caught,
-        RemadeStore(OsFileSystem(), tmp_path / "old", tmp_path / "new", SCHEMA) as made,
+        RemadeStore(OsFileSystem(), tmp_path / "old", tmp_path / "new", SCHEMA, (0, 0)) as made,
     ):
         made.write(batch(0, 5))
         raise StorageError("the disk")
@@ -53,10 +54,23 @@ def test_an_error_leaves_it_without_its_name(tmp_path: Path) -> None:
     assert caught.value.__notes__ == [f"{made.making} holds what was made so far; remove it"]
 
 
+def test_an_error_before_the_first_event_leaves_nothing_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise StorageError("the disk")
+
+    monkeypatch.setattr(remade, "replace_file", refuse)
+    with pytest.raises(StorageError) as caught:
+        RemadeStore(OsFileSystem(), tmp_path / "old", tmp_path / "new", SCHEMA, (0, 0), start={"a": 1})
+    assert caught.value.__notes__ == [f"{tmp_path / 'new.unfinished'} holds what was made so far; remove it"]
+    tidal.open(tmp_path / "new.unfinished").close()  # StoreLocked where it was left open
+
+
 @pytest.mark.parametrize("name", ["there", "other", "old/inside", "old"])
 def test_places_that_are_refused(tmp_path: Path, name: str) -> None:
     for folder in ("old", "there", "other.unfinished"):
         (tmp_path / folder).mkdir()
     with pytest.raises(InvalidOption):
-        RemadeStore(OsFileSystem(), tmp_path / "old", tmp_path / name, SCHEMA)
+        RemadeStore(OsFileSystem(), tmp_path / "old", tmp_path / name, SCHEMA, (0, 0))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["old", "other.unfinished", "there"]

@@ -8,16 +8,18 @@ import os
 import signal
 import socket
 import subprocess
-import time
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from promtools import OPS, promtool, tool
 from scraping import ask
+from waiting import until
 
 import tidal
+
+_T = TypeVar("_T")
 
 CONFIGURATION = """\
 global: {{scrape_interval: 5s, scrape_timeout: 5s, evaluation_interval: 1s}}
@@ -28,9 +30,10 @@ scrape_configs:
 """
 
 
-def test_promtool_finds_nothing_to_say(exposition: str) -> None:
-    checked = promtool("check", "metrics", given=exposition)
-    assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
+def test_promtool_finds_nothing_to_say(expositions: list[str]) -> None:
+    for exposition in expositions:
+        checked = promtool("check", "metrics", given=exposition)
+        assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
 
 
 def test_promtool_would_find_something(exposition: str) -> None:
@@ -50,7 +53,7 @@ def prometheus(folder: Path, target: str) -> Iterator[str]:
     with open(folder / "log", "wb") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, preexec_fn=lambda: os.nice(10))
     try:
-        until(lambda: process.poll() is None and answers(address), folder / "log")
+        wait_for(lambda: process.poll() is None and answers(address), folder / "log")
         yield address
     finally:
         process.send_signal(signal.SIGTERM)
@@ -75,26 +78,23 @@ def asked(address: str, query: str) -> list[Any]:
     return found["data"]["result"]  # type: ignore[no-any-return]
 
 
-def until(done: Any, log: Path) -> Any:
-    deadline = time.monotonic() + 60
-    while not (found := done()):
-        assert time.monotonic() < deadline, log.read_text()[-2000:]
-        time.sleep(0.1)
-    return found
+def wait_for(condition: Callable[[], _T], log: Path) -> _T:
+    """Return what the condition does once that is true; each look asks the server over HTTP."""
+    return until(condition, pause=0.1, missing=lambda: log.read_text()[-2000:])
 
 
 def test_a_real_prometheus_scrapes_a_store(tmp_path: Path, busy: tidal.TidalDb) -> None:
     address = busy.metrics_address or ""
     with prometheus(tmp_path, address) as server:
         log = tmp_path / "log"
-        (sample,) = until(lambda: asked(server, "tidaldb_log_sequence"), log)
+        (sample,) = wait_for(lambda: asked(server, "tidaldb_log_sequence"), log)
         assert sample["metric"]["partition_id"] == "0"
         assert sample["metric"]["instance"] == address
         assert int(sample["value"][1]) == busy.last_seq
         per_batch = "tidaldb_ingest_batch_events_sum / tidaldb_ingest_batch_events_count"
         (sample,) = asked(server, per_batch)
         assert float(sample["value"][1]) == 2.0
-        until(lambda: {rule["health"] for rule in rules(server)} == {"ok"}, log)
+        wait_for(lambda: {rule["health"] for rule in rules(server)} == {"ok"}, log)
 
 
 def rules(address: str) -> list[dict[str, Any]]:

@@ -9,7 +9,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from browser import Visit, launched, serving
+from browser import Visit, launched
+from linked import STREAM, linked_pair
 from probes import (
     ANNOUNCED,
     CONTRAST,
@@ -23,9 +24,10 @@ from probes import (
     TOO_WIDE,
     UNNAMED,
 )
-from servicekit import ALL_SCOPES, SECRETS, TOKENS
+from servicekit import ALL_SCOPES, SECRETS, TOKENS, serving
 
 import tidal
+from tidal.links import MemberSeen, RegionSeen
 from tidal.serve import Scope, create_app
 
 HOSTILE = "<img src=x onerror=alert(1)>"
@@ -124,6 +126,34 @@ def test_signals_and_measures_are_picked_by_keyboard_alone(browser: Any, db: tid
         page.locator("#by-0").select_option("count.all")
         visit.until("#tops .card:first-child th", "events")
         assert visit.complaints == []
+
+
+def test_a_follower_shows_its_leader_and_a_leader_its_followers(browser: Any, tmp_path: Path) -> None:
+    with linked_pair(tmp_path) as pair:
+        pair.leader.marks.set("warehouse", 2)
+        pair.leader._links.attach("orders", lambda: STREAM)
+        others = (MemberSeen(2, 84, 7, 3.0), MemberSeen(5, None))
+        pair.leader._links.attach("region", lambda: RegionSeen(1, 60.0, members=others))
+        with Visit(browser, f"http://{pair.leader.metrics_address}/") as visit:
+            visit.until("#followers tr", "warehousea mark23")
+            visit.until("#followers tr", "copylive50")
+            visit.until("#streams tr", "orders40210")
+            visit.until("#region", "This region1Stateexchanging")
+            visit.until("#regions tr", "28473 s ago")
+            visit.until("#regions tr", "5–0never")
+            assert visit.page.locator("#leader").is_hidden()
+            visit.page.set_viewport_size({"width": 360, "height": 800})
+            assert visit.page.evaluate(TOO_WIDE) == [] and visit.page.evaluate(CONTRAST) == []
+            assert visit.complaints == []
+        with Visit(browser, f"http://{pair.follower.metrics_address}/") as visit:
+            visit.until("#following", "Follows ascopyStatefollowingBehind0 events")
+            assert visit.page.locator("#broker").is_hidden() and visit.page.locator("#others").is_hidden()
+            pair.transport.close()
+            visit.until("#following .bad", "this follower does not run")
+            visit.until("#state", "Not well")
+            visit.page.set_viewport_size({"width": 360, "height": 800})
+            assert visit.page.evaluate(TOO_WIDE) == [] and visit.page.evaluate(CONTRAST) == []
+            assert visit.complaints == []
 
 
 def test_everybody_can_read_it(browser: Any, url: str) -> None:

@@ -6,8 +6,11 @@ import base64
 import hashlib
 import re
 from importlib.resources import files
+from pathlib import Path
 
+import tidal
 from tidal.page import LIVE_NAME, html, policy
+from tidal.page.rankings import BARS, ROWS
 
 PAGE = html().decode()
 
@@ -59,3 +62,13 @@ def test_what_has_a_label_or_a_heading_names_what_there_is() -> None:
     asked = re.findall(r'aria-labelledby="([^"]+)"|(?<!el\("label", \{ )for="([^"]+)"', PAGE)
     assert {a or b for a, b in asked} <= known
     assert set(re.findall(r'byId\("([^"]+)"\)', PAGE)) <= known
+
+
+def test_the_script_knows_what_there_is_to_show(tmp_path: Path) -> None:
+    schema = tidal.SchemaBuilder().signal("view").build()
+    with tidal.open(tmp_path / "s", schema=schema) as db:
+        parts = db.disk_usage().keys() - {"total"}
+    for name, known in (("DISK", parts), ("CHART_OF", BARS.keys())):
+        [listed] = re.findall(rf"const {name} = \{{(.*?)\}};", PAGE, re.S)
+        assert set(re.findall(r'"?(\w+)"?: "', listed)) == known
+    assert f"const ROWS = {ROWS};" in PAGE

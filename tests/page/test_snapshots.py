@@ -59,7 +59,10 @@ def test_it_says_what_the_database_says(db: TidalDb) -> None:
     checkpoint = found["checkpoint"]
     assert (checkpoint["seq"], checkpoint["behind"], checkpoint["error"]) == (3, 1, None)
     assert checkpoint["age_seconds"] >= 0 and checkpoint["took_seconds"] > 0
-    assert found["followers"] == [{"name": "replica", "seq": 1, "lag": 3}]
+    assert found["followers"] == [
+        {"name": "replica", "seq": 1, "lag": 3, "state": None, "heard_seconds": None, "held_bytes": None}
+    ]
+    assert found["following"] is found["regions"] is None and found["streams"] == []
     assert found["jobs"] == [] and found["archive"] == {"error": None}
     usage = db.disk_usage()
     assert {part: found["disk"][part] for part in usage} == usage

@@ -119,6 +119,22 @@ def test_an_empty_state_is_saved(tmp_path: Path) -> None:
     assert tidal.replay(tmp_path / "new").events == 1
 
 
+@pytest.mark.parametrize(("shards", "place"), [([7], (3, 7)), ([7, 8], (3, 0))])
+def test_a_saved_state_is_of_the_place_of_its_events(
+    tmp_path: Path, shards: list[int], place: tuple[int, int]
+) -> None:
+    schema = tidal.SchemaBuilder().signal("view").build()
+    for shard in shards:
+        with tidal.open(tmp_path / str(shard), schema=schema, region=3, shard=shard, clock="event") as db:
+            db.ingest(signal="view", entity_id=[shard], timestamp=AT)
+    tidal.merge([tidal.replay(tmp_path / str(it)) for it in shards]).save(tmp_path / "new")
+    for _ in range(2):
+        with tidal.open(tmp_path / "new", region=place[0], shard=place[1], clock="event") as db:
+            assert db.count("view", 7, "all") == 1
+            db.signal("view", 1, timestamp=AT)
+    assert not verify(tmp_path / "new").findings
+
+
 def test_a_place_that_is_taken(store: Path, tmp_path: Path) -> None:
     found = tidal.replay(store)
     for name in ("there", "other.unfinished"):

@@ -23,6 +23,7 @@ from tidal.serve import Scope, create_app
 JOB = "0" * 32
 EXPECTED = {
     ("GET", "/healthz"): None,
+    ("GET", "/readyz"): None,
     ("GET", "/"): None,
     ("GET", "/live.json"): Scope.READ,
     ("POST", "/v1/scores"): Scope.READ,
@@ -80,10 +81,21 @@ def test_no_route_answers_without_the_right_token(
     assert request(client, method, path, bearer(SECRETS[scope])).status_code not in (401, 403)
 
 
-def test_only_liveness_is_for_everybody_and_it_tells_nothing(db: tidal.TidalDb) -> None:
-    app = create_app(db, tokens=TOKENS)
-    alive = caller(app, secret=None, peer="203.0.113.9").get("/healthz", headers={"Host": "10.0.0.1"})
-    assert (alive.status_code, alive.json()) == (200, {"status": "ok"})
+def test_two_words_are_for_everybody_and_they_tell_nothing(
+    db: tidal.TidalDb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = caller(create_app(db, tokens=TOKENS), secret=None, peer="203.0.113.9")
+
+    def said(path: str) -> tuple[int, Any]:
+        found = client.get(path, headers={"Host": "10.0.0.1"})
+        return found.status_code, found.json()
+
+    assert (said("/healthz"), said("/readyz")) == ((200, {"status": "ok"}), (200, {"status": "ready"}))
+    monkeypatch.setattr(db._upkeep, "archive_error", tidal.NoSpace("no space"))
+    assert not db.health().ok
+    assert said("/readyz") == (200, {"status": "ready"})  # it answers as well as ever
+    db._recorder.fence(tidal.StaleEpoch("another node leads"))
+    assert (said("/healthz"), said("/readyz")) == ((200, {"status": "ok"}), (503, {"status": "not_ready"}))
 
 
 def test_a_refused_token_is_refused_before_the_body_is_looked_at(db: tidal.TidalDb) -> None:

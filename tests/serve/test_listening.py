@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import socket
 import ssl
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import httpx2
 import pytest
-from servicekit import TOKENS, bearer
+from servicekit import TOKENS, bearer, serving
 
 import tidal
 from tidal.errors import InvalidOption
@@ -54,22 +52,9 @@ def test_ports_are_ports() -> None:
             check_place("127.0.0.1", port, tokens=None, tls=None, behind_proxy=False)
 
 
-@contextmanager
-def running(app: Any, limits: ServiceLimits | None = None) -> Iterator[Service]:
-    service = Service(app, "127.0.0.1", 0, limits=limits)
-    thread = threading.Thread(target=service.run)
-    thread.start()
-    try:
-        yield service
-    finally:
-        service.stop()
-        thread.join(30)
-        assert not thread.is_alive()
-
-
 @pytest.fixture
 def quick(db: tidal.TidalDb) -> Iterator[Service]:
-    with running(create_app(db, tokens=TOKENS, limits=QUICK), QUICK) as service:
+    with serving(create_app(db, tokens=TOKENS, limits=QUICK), QUICK) as service:
         yield service
 
 

@@ -112,6 +112,7 @@ def test_the_schema_and_the_health(votes: tidal.TidalDb, asked: TestClient) -> N
     assert "velocity.7d" in signals[0]["measures"] and signals[0]["signed"]
     health = asked.get("/v1/health").json()
     assert health["last_seq"] == health["durable_seq"] == 40_000 and not health["read_only"]
+    assert (health["status"], health["ready"], health["reasons"]) == ("ok", True, [])
     assert health["entities"]["vote"] == votes.stats()["signals"]["vote"]["entities"]
 
 

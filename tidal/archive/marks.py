@@ -17,8 +17,11 @@ from tidal.format.segment import STORE_ID_BYTES
 MARKS_NAME: Final = "marks.json"
 MARKS_FORMAT: Final = 1
 MARKS_BYTES_MAX: Final = 1 << 20
+MARK_PREFIX: Final = "follower."  # before the name of a follower that the log is shipped to
+MARK_NAME_MAX: Final = 64
+FOLLOWER_NAME_MAX: Final = MARK_NAME_MAX - len(MARK_PREFIX)
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", re.ASCII)
+_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_.-]{{0,{MARK_NAME_MAX - 1}}}", re.ASCII)
 
 
 class Marks:
@@ -97,10 +100,26 @@ class Marks:
         replace_file(self._fs, self._path, [data], same_bytes(self._fs, data, CorruptArchive))
 
 
+def follower_mark(name: object) -> str:
+    """Return the mark of a follower; InvalidMark for what is no name of one.
+
+    >>> follower_mark("a")
+    'follower.a'
+    """
+    if not isinstance(name, str) or not _NAME.fullmatch(name) or len(name) > FOLLOWER_NAME_MAX:
+        most = FOLLOWER_NAME_MAX - 1
+        raise InvalidMark(
+            f"follower {name!r}: a name is a letter or digit, then up to {most} of A-Z a-z 0-9 _ . -"
+        )
+    return MARK_PREFIX + name
+
+
 def check_mark(name: object, seq: object) -> None:
     """Raise InvalidMark unless this is a mark's name and sequence."""
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise InvalidMark(f"mark {name!r}: a name is a letter or digit, then up to 63 of A-Z a-z 0-9 _ . -")
+        raise InvalidMark(
+            f"mark {name!r}: a name is a letter or digit, then up to {MARK_NAME_MAX - 1} of A-Z a-z 0-9 _ . -"
+        )
     if type(seq) is not int or not 0 <= seq <= SEQ_MAX:
         raise InvalidMark(f"mark {name!r} at {seq!r}: a sequence is an integer from 0 to {SEQ_MAX}")
 

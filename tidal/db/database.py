@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import functools
-import os
 import threading
-import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import Any, Protocol, Self
 
 from tidal._ext.calls import ReadCalls, WriteCalls
 from tidal._ext.meter import Meter, Timed
 from tidal.answers import Ingested
 from tidal.archive.marks import Marks
 from tidal.archive.upkeep import ArchiveReport, Progress
+from tidal.db.ending import note_closed, note_open, to_its_end
 from tidal.db.hosting import SessionHost
+from tidal.db.outward import Outward
 from tidal.db.reads import Entity, Reads
 from tidal.db.recorder import Recorder, Tally
 from tidal.db.settings import OnDisk, Settings
@@ -27,8 +26,6 @@ from tidal.db.watch import Watch, shown
 from tidal.dedup import SeenEvents
 from tidal.entities import KeyNames
 from tidal.errors import (
-    InvalidEvent,
-    InvalidOption,
     ReadOnly,
     StoreClosed,
     StoreMissing,
@@ -36,7 +33,7 @@ from tidal.errors import (
     close_after,
 )
 from tidal.health import Health
-from tidal.ingest import OnError, Prepared, RefusedRow, prepare_columns, prepare_frames, prepare_one
+from tidal.ingest import OnError, Prepared, RefusedRow, prepare_call, prepare_one
 from tidal.ledger import LedgerCopy, SignalLedger
 from tidal.log import Log, MemoryLog
 from tidal.meters import TIMED_READS
@@ -45,16 +42,6 @@ from tidal.schema import EventBatch, Schema
 from tidal.sessions import Session, Sessions, SessionState
 from tidal.storage import StorageEngine
 from tidal.store import DISK_USAGE, disk_usage
-
-if TYPE_CHECKING:
-    from tidal.export import ExportRequest, SignalExport, StoreSource, Table
-    from tidal.export.shapes import TrainingRequest
-    from tidal.jobs import Job, Jobs
-    from tidal.replication.leading import Led, Shipping
-    from tidal.replication.shipper import FollowerStatus
-    from tidal.replication.transport import Transport
-
-_open_databases: weakref.WeakSet[TidalDb] = weakref.WeakSet()
 
 
 class Beside(Protocol):
@@ -69,7 +56,7 @@ class Beside(Protocol):
         """Let go what the child of a fork has of it; it is the parent's."""
 
 
-class TidalDb(Reads):
+class TidalDb(Outward):
     """A database of signals. Make one with tidal.open(); use it in a ``with`` block, or close() it.
 
     Every method may be called from any thread. Entities are u64 ids or string keys; times are ns since
@@ -90,24 +77,18 @@ class TidalDb(Reads):
         disk: OnDisk | None = None,
         seen: SeenEvents | None = None,
     ) -> None:
-        super().__init__(schema, ledger, engine, names, settings)
+        super().__init__(schema, ledger, engine, names, settings, disk)
         self.recovery = disk.report if disk else None
-        self._disk = disk
-        self._read_only = disk is not None and disk.lock is None
         self._materializers = settings.materializers
+        self._watch = Watch(settings, self)
         self._record_to(sessions, log, seen)
         self._refreshing = threading.Lock()
-        self._jobs: Jobs | None = None
-        self._making_jobs = threading.Lock()
-        self._jobs_ended = False
-        self._shipping: Shipping | None = None
-        self._claimed: bytes | None = None  # what the epoch of this writer was claimed with
         self._meters = settings.meters
         self._compiled: list[ReadCalls | WriteCalls] = []
         self._reads_timed = False
         self._beside: Beside | None = None
         self._compile()
-        _open_databases.add(self)
+        note_open(self)
 
     def _record_to(self, sessions: SessionState, log: Log, seen: SeenEvents | None) -> None:
         """Have events go to this log from now on, and be kept with the state that reads answer from."""
@@ -126,9 +107,6 @@ class TidalDb(Reads):
             lambda: self._upkeep.checkpoint_if_due(self._recorder),
         )
         self.sessions = self._make_sessions()
-        self._watch = Watch(
-            settings, disk, self._recorder, self._upkeep, lambda: self._ledger, lambda: self._log
-        )
 
     def _compile(self) -> None:
         """Put compiled calls before score(), count() and signal(), which these hand on what is not usual."""
@@ -237,8 +215,8 @@ class TidalDb(Reads):
         Duplicates are counted, not recorded. An error of the disk or of a limit may come after a part of the
         call; then a note of the error says which sequences are recorded.
         """
-        began = self._settings.monotonic()
         given = {
+            "signal": signal,
             "entity_id": entity_id,
             "weight": weight,
             "timestamp": timestamp,
@@ -246,39 +224,31 @@ class TidalDb(Reads):
             "session_id": session_id,
             "event_id": event_id,
         }
+        return self._ingest(
+            lambda: prepare_call(
+                self.schema,
+                frame,
+                given,
+                columns=columns,
+                now_ns=self._settings.wall_clock(),
+                max_future_skew_ns=self._settings.max_future_skew_ns,
+                resolve_keys=self._names.ids,
+                on_error=on_error,
+            )
+        )
+
+    def _ingest(self, prepare: Callable[[], Iterable[Prepared]]) -> Ingested:
+        """Record what is prepared, and count that as one call of ingest()."""
+        began = self._settings.monotonic()
         try:
             self._check_writable()
-            done = self._record(self._prepared(frame, signal, given, columns, on_error))
+            done = self._record(prepare())
         except TidalError as error:
             self._meters.refused(error)
             raise
         events = done.count + done.duplicates
         self._meters.ingested(events, len(done.refused), self._settings.monotonic() - began)
         return done
-
-    def _prepared(
-        self,
-        frame: Any,
-        signal: Any,
-        given: Mapping[str, Any],
-        columns: Mapping[str, str] | None,
-        on_error: OnError,
-    ) -> Iterable[Prepared]:
-        context: dict[str, Any] = {
-            "now_ns": self._settings.wall_clock(),
-            "max_future_skew_ns": self._settings.max_future_skew_ns,
-            "resolve_keys": self._names.ids,
-            "on_error": on_error,
-        }
-        if frame is None:
-            if columns is not None:
-                raise InvalidEvent("columns= renames the columns of a table, and no table is given")
-            return [prepare_columns(self.schema, signal=signal, **given, **context)]
-        if any(value is not None for value in given.values()):
-            raise InvalidEvent(
-                "beside a table only signal= and columns= are taken; name its columns by columns="
-            )
-        return prepare_frames(self.schema, frame, signal=signal, columns=columns, **context)
 
     def _record(self, prepared: Iterable[Prepared]) -> Ingested:
         tally = Tally()
@@ -340,135 +310,6 @@ class TidalDb(Reads):
         )
         return Sessions(host, self._settings.sessions)
 
-    # ------------------------------------------------------------------------------ export
-
-    def export_signals(self, request: ExportRequest) -> SignalExport:
-        """Return the recorded events that a request asks for, in the order of the log: an iterator of
-        ExportedSignal, an Arrow table, or a file by ``.write(path)``.
-
-        Log and archive are read up to what is durable now, while they are read from, without asking the
-        writer. Raises InvalidOption, InvalidEntity, UnknownSignalType, StoreMissing for a database in
-        memory, which has no log; while it is read MissingSegment, CorruptLog, CorruptArchive, StorageError.
-        """
-        from tidal.export import export_signals
-
-        return export_signals(self._source(), request)
-
-    def export_training(self, request: TrainingRequest) -> Table:
-        """Return training data made of the recorded events and of entities' metadata: rows, an Arrow table,
-        or a file by ``.write(path)``. Its ``info`` says what was left out and why.
-
-        Raises what export_signals() does.
-        """
-        from tidal.export.shapes import export_training
-
-        return export_training(self._source(), request, lambda kind, id: self._entities[kind].get(id))
-
-    @property
-    def jobs(self) -> Jobs:
-        """Exports that run in threads of their own and survive a restart; those that an earlier process left
-        go on when this is first used.
-
-        StoreMissing for a database in memory, which has no folder for their files.
-        """
-        from tidal.jobs import JobFolder, JobLimits, Jobs
-
-        self._check_open()
-        if self._disk is None:
-            raise StoreMissing("a database in memory has no folder for the files of jobs; open a folder")
-        with self._making_jobs:
-            if self._jobs_ended:
-                raise StoreClosed("the database is being closed; open it again with tidal.open()")
-            if self._jobs is None:
-                disk = self._disk
-                self._jobs = Jobs(
-                    self,
-                    JobFolder(disk.fs, disk.paths, disk.identity.store_id),
-                    self._settings.jobs or JobLimits(),
-                    signals=self._source,
-                    names=lambda kind, ids: self._names.names(kind, ids),
-                    now=self._settings.wall_clock,
-                    read_only=self._read_only,
-                )
-            return self._jobs
-
-    def _known_jobs(self) -> Sequence[Job]:
-        """Return the export jobs, the newest first, and go on with none: looking changes nothing."""
-        from tidal.jobs import JobFolder
-
-        self._check_open()
-        if self._jobs is not None:
-            return self._jobs.list()
-        if self._disk is None:
-            return ()
-        folder = JobFolder(self._disk.fs, self._disk.paths, self._disk.identity.store_id)
-        return folder.read()[::-1]
-
-    def _source(self) -> StoreSource:
-        """Return the events that are durable now, for exports."""
-        from tidal.export import StoreSource
-
-        self._check_open()
-        if self._disk is None:
-            raise StoreMissing("a database in memory has no log that could be exported; open a folder")
-        disk = self._disk
-        return StoreSource(
-            disk.fs, disk.paths, disk.identity, self.schema, self.durable_seq, self._names.names
-        )
-
-    # ------------------------------------------------------------------------------ followers
-
-    def ship(
-        self,
-        transport: Transport,
-        *,
-        followers: Iterable[str] = (),
-        name: str = "leader",
-        hold_bytes: int | None = 8 << 30,
-    ) -> Shipping:
-        """Send the log to followers over a transport, in a thread, until close(); see tidal.open_follower().
-
-        For each of ``followers``, by name, the log is kept until it has it, up to ``hold_bytes`` (None: any);
-        others may follow too. ``name`` is this node's, for whoever claims to lead after it. What the sync
-        policy leaves unsynced is synced before it is sent.
-
-        Raises StaleEpoch if another node leads, StoreMissing for a database in memory, InvalidOption if it
-        ships already, TransportError.
-        """
-        from tidal.replication.leading import Shipping
-
-        if self._shipping is not None and not self._shipping.closed:
-            raise InvalidOption("the database ships its log already")
-        led = self._led(name)
-        self._shipping = Shipping(led, transport, followers, hold_bytes, self._recorder.fence)
-        return self._shipping
-
-    def _led(self, name: str) -> Led:
-        """Return what of the store is shipped; ``name`` is this node's."""
-        from tidal.replication.feed import Origin
-        from tidal.replication.leading import Led
-
-        self._check_writable()
-        disk = self._disk
-        if disk is None:
-            raise StoreMissing("a database in memory has no log to ship; open a folder")
-        self._claimed = self._claimed or f"{name}/{os.urandom(16).hex()}".encode()
-        return Led(
-            disk.fs,
-            disk.paths,
-            disk.identity,
-            self._log,
-            self._engine,
-            self.marks,
-            Origin(disk.identity.epoch, *disk.log_end),
-            self._claimed,
-            self._settings.wall_clock,
-        )
-
-    def followers(self) -> tuple[FollowerStatus, ...]:
-        """Return what is known of each follower, by name; nothing where the log is not shipped."""
-        return () if self._shipping is None else self._shipping.followers()
-
     # ------------------------------------------------------------------------------ life
 
     @property
@@ -485,6 +326,11 @@ class TidalDb(Reads):
     def last_seq(self) -> int:
         """The sequence of the newest event; 0 without any."""
         return self._log.last_seq
+
+    @property
+    def epoch(self) -> int:
+        """The epoch in which the log is written, one more with each opening; 0 in memory."""
+        return 0 if self._disk is None else self._disk.identity.epoch
 
     @property
     def durable_seq(self) -> int:
@@ -634,8 +480,7 @@ class TidalDb(Reads):
         self._stop_compiled()
         self._upkeep.end_soon()
         try:
-            _to_its_end(self._stop_jobs)
-            _to_its_end(self._stop_shipping)
+            to_its_end(self._stop_outward)
             if not self._read_only and self._recorder.goes_on and self._log.ready:
                 self.checkpoint()
         except StoreClosed:
@@ -647,24 +492,24 @@ class TidalDb(Reads):
     def _release(self) -> None:
         self._stop_compiled()
         self._closed = True
-        _open_databases.discard(self)
+        note_closed(self)
         with contextlib.ExitStack() as stack:  # each of them, whatever another raises
             if self._disk is not None and self._disk.lock is not None:
                 stack.callback(self._disk.lock.release)
             stack.callback(self._engine.close)
-            stack.callback(_to_its_end, self._log.close)
+            stack.callback(to_its_end, self._log.close)
             if self._beside is not None:
-                stack.callback(_to_its_end, self._beside.close)
+                stack.callback(to_its_end, self._beside.close)
 
-    def _stop_shipping(self) -> None:
-        if self._shipping is not None:
-            self._shipping.close()
-
-    def _stop_jobs(self) -> None:
-        with self._making_jobs:
-            self._jobs_ended = True
-        if self._jobs is not None:
-            self._jobs.close()
+    def _forget(self) -> None:
+        """Let go of everything in the child of a fork: the files belong to the parent, and a child that wrote
+        too would interleave with it.
+        """
+        self._stop_compiled()
+        self._closed = True
+        self._abandon_outward()
+        if self._beside is not None:
+            self._beside.abandon()
 
     def __enter__(self) -> Self:
         return self
@@ -688,39 +533,3 @@ class TidalDb(Reads):
     def _check_kept(self) -> None:
         """Raise if the store's files must stay as they are."""
         self._check_writable()
-
-
-def _to_its_end(close: Callable[[], None]) -> None:
-    """Close what has threads, whatever Ctrl-C says: they must not write once the lock is free."""
-    interruption: BaseException | None = None
-    while True:
-        try:
-            close()
-            break
-        except (KeyboardInterrupt, SystemExit) as error:
-            interruption = error
-    if interruption is not None:
-        raise interruption
-
-
-@atexit.register
-def _close_at_exit() -> None:
-    for db in list(_open_databases):
-        with contextlib.suppress(Exception):
-            db.close()
-
-
-def _forget_in_child() -> None:
-    """After fork the files belong to the parent: a child that wrote too would interleave with it."""
-    for db in list(_open_databases):
-        db._stop_compiled()
-        db._closed = True
-        if db._jobs is not None:
-            db._jobs.abandon()
-        if db._beside is not None:
-            db._beside.abandon()
-        _open_databases.discard(db)
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_in_child)

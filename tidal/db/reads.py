@@ -137,6 +137,14 @@ class Reads:
         self._kind(signal)
         return self._ledger.table(signal).records()
 
+    def state_digest(self) -> bytes:
+        """Return the BLAKE3 hash of all live state, 32 bytes: equal for equal logs and their replay.
+
+        With another number of ``shards`` it is another one. All state is copied for it.
+        """
+        self._check_open()
+        return self._ledger.state_digest()
+
     def key_of(self, entity_id: int, *, kind: str = "item") -> str | None:
         """Return the string key that an id was made from, or None. Raises InvalidEntity for what is no id,
         InvalidKind.

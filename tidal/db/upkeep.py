@@ -13,7 +13,8 @@ from tidal.archive.upkeep import NOTHING_ARCHIVED, Archiver, ArchiveReport, Prog
 from tidal.db.recorder import Recorder
 from tidal.db.settings import OnDisk, Settings
 from tidal.entities import KeyNames
-from tidal.errors import TidalError
+from tidal.errors import StorageError, TidalError
+from tidal.format.snapshot import checkpoint_name
 from tidal.ledger import SignalLedger
 from tidal.log import Log
 from tidal.meters import ARCHIVE, CHECKPOINT, COPY, failed
@@ -59,6 +60,7 @@ class Upkeep:
         self._needed_after = 0  # the log's later events, by the older of two checkpoints
         self._log_bytes = 0  # written when the last checkpoint was copied
         self._saved_at = settings.monotonic()  # when the last checkpoint was written, or the database opened
+        self._aged = _age(disk)  # of the newest checkpoint at that time
         self._ending = False
 
     @property
@@ -71,11 +73,18 @@ class Upkeep:
         """The time since a checkpoint was last written; before the first one, since opening."""
         return self._settings.monotonic() - self._saved_at
 
+    @property
+    def checkpoint_age(self) -> float | None:
+        """The seconds since the newest checkpoint was written, whoever did it; None without one."""
+        return self.unsaved_seconds + self._aged if self.checkpoint_seq else None
+
     # ------------------------------------------------------------------------------ on demand
 
     def checkpoint(self, recorder: Recorder) -> int:
         """Save the state durably and return its sequence."""
         with self._checkpointing:
+            if self._disk is None or self._log.settle() == self.checkpoint_seq:
+                return self._log.last_seq  # a copy would be for nothing, and as large as the state
             return self._save(self._copy(recorder))
 
     def archive(self, progress: Progress) -> ArchiveReport:
@@ -144,7 +153,7 @@ class Upkeep:
     def _save_aside(self, state: State) -> None:
         try:
             self._save(state)
-        except (TidalError, OSError) as error:
+        except (TidalError, OSError, MemoryError) as error:
             # Nothing is lost: the log goes back to the older checkpoint, and the next one is tried when due.
             self.checkpoint_error = error
             self._tell("a checkpoint failed", CHECKPOINT, error, seq=state.seq)
@@ -184,7 +193,7 @@ class Upkeep:
                 self._log.flush()  # a checkpoint must never be ahead of the log
                 self._names.flush()  # after this the log is no longer needed for them
                 self._needed_after = save_checkpoint(disk.fs, disk.paths, disk.identity, state)
-            self.checkpoint_seq, self._saved_at = state.seq, settings.monotonic()
+            self.checkpoint_seq, self._saved_at, self._aged = state.seq, settings.monotonic(), 0.0
             self.checkpoint_error = None
         return state.seq
 
@@ -200,3 +209,13 @@ class Upkeep:
     def _tell(self, what: str, operation: str, error: Exception, **fields: Any) -> None:
         about = failed(self._settings.meters.store, operation, error, **fields)
         _logger.error("%s: %s", what, error, extra=about)
+
+
+def _age(disk: OnDisk | None) -> float:
+    """Return the seconds since the checkpoint was written that a store was opened from, 0.0 without one."""
+    if disk is None or not (seq := disk.report.checkpoint_seq):
+        return 0.0
+    try:
+        return disk.fs.age(disk.paths.checkpoints / checkpoint_name(seq))
+    except StorageError:  # it was there a moment ago, and nothing depends on this
+        return 0.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from typing import Protocol
 
 from tidal.db.recorder import Recorder
 from tidal.db.settings import OnDisk, Settings
@@ -14,6 +14,7 @@ from tidal.errors import StorageError, TidalError
 from tidal.health import Health, HealthWatch, Vitals
 from tidal.ledger import SignalLedger
 from tidal.limits import state_bytes
+from tidal.links import Links
 from tidal.log import Log
 from tidal.meters import CHECKPOINT, said
 from tidal.schema.durations import NS_PER_SECOND
@@ -23,21 +24,28 @@ from tidal.wal.writer import SEGMENT_BYTES_DEFAULT
 _logger = logging.getLogger(__name__)
 
 
-class Watch:
-    """Looks at the parts of a database, ``ledger`` and ``log`` those of now. Safe to share by threads."""
+class Parts(Protocol):
+    """The parts of a database, which may get others in their place."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        disk: OnDisk | None,
-        recorder: Recorder,
-        upkeep: Upkeep,
-        ledger: Callable[[], SignalLedger],
-        log: Callable[[], Log],
-    ) -> None:
-        self._settings, self._disk = settings, disk
-        self._recorder, self._upkeep = recorder, upkeep
-        self._ledger, self._log = ledger, log
+    @property
+    def _disk(self) -> OnDisk | None: ...
+    @property
+    def _recorder(self) -> Recorder: ...
+    @property
+    def _upkeep(self) -> Upkeep: ...
+    @property
+    def _ledger(self) -> SignalLedger: ...
+    @property
+    def _log(self) -> Log: ...
+    @property
+    def _links(self) -> Links: ...
+
+
+class Watch:
+    """Looks at the parts of a database. Safe to share by threads."""
+
+    def __init__(self, settings: Settings, parts: Parts) -> None:
+        self._settings, self._parts = settings, parts
         self._began = settings.monotonic()
         self._health = HealthWatch(settings.health)
         self._lock = threading.Lock()
@@ -49,20 +57,19 @@ class Watch:
         return self._settings.monotonic() - self._began
 
     @property
-    def checkpoint_seconds(self) -> tuple[float, float] | None:
-        """How many ago the newest checkpoint was written, and how many that took; None where another process
-        wrote it, or nobody.
+    def checkpoint_seconds(self) -> tuple[float | None, float | None]:
+        """How many ago the newest checkpoint was written, None without one; and how many that took, None
+        where another process wrote it.
         """
-        took = self._settings.meters.last_seconds.get(CHECKPOINT)
-        return None if took is None else (self._upkeep.unsaved_seconds, took)
+        return self._parts._upkeep.checkpoint_age, self._settings.meters.last_seconds.get(CHECKPOINT)
 
     def disk(self) -> dict[str, int | None]:
         """Return how many files the log has, and how many bytes are free beside it; empty in memory.
         StorageError where its folder cannot be read.
         """
-        if self._disk is None:
+        if (disk := self._parts._disk) is None:
             return {}
-        segments = len(list_segments(self._disk.fs, self._disk.paths.wal, *self._disk.place))
+        segments = len(list_segments(disk.fs, disk.paths.wal, *disk.place))
         return {"segments": segments, "free": self._free_bytes()}
 
     def health(self) -> Health:
@@ -77,10 +84,11 @@ class Watch:
         return health
 
     def _look(self) -> Vitals:
-        settings, ledger, log, upkeep = self._settings, self._ledger(), self._log(), self._upkeep
+        settings, parts = self._settings, self._parts
+        ledger, log, upkeep, recorder = parts._ledger, parts._log, parts._upkeep, parts._recorder
         here = settings.wall_clock is time.time_ns
-        writing = self._disk is not None and self._disk.lock is not None
-        failure = self._recorder.failure or log.error
+        writing = parts._disk is not None and parts._disk.lock is not None
+        failure = recorder.failure or log.error
         return Vitals(
             uptime=round(self.uptime * NS_PER_SECOND),
             wall_clock=time.time_ns() if here else None,
@@ -88,6 +96,7 @@ class Watch:
             future_skew=settings.max_future_skew_ns,
             last_seq=log.last_seq,
             failure=None if failure is None else str(failure),
+            fenced=None if recorder.fenced is None else str(recorder.fenced),
             no_space=self._no_space(log) if writing else None,
             free_bytes=self._free_bytes() if writing else None,
             needed_bytes=state_bytes(ledger) + SEGMENT_BYTES_DEFAULT,
@@ -97,6 +106,7 @@ class Watch:
             unsaved_ns=round(upkeep.unsaved_seconds * NS_PER_SECOND),
             checkpoint_bytes=settings.checkpoint_bytes if writing else None,
             marks=self._marks() if writing else None,
+            links=parts._links.seen(),
         )
 
     def _no_space(self, log: Log) -> str | None:
@@ -105,16 +115,17 @@ class Watch:
         return self._settings.meters.no_space
 
     def _free_bytes(self) -> int | None:
-        if self._disk is None:
+        if (disk := self._parts._disk) is None:
             return None
         try:
-            return self._disk.fs.free_bytes(self._disk.paths.base)
+            return disk.fs.free_bytes(disk.paths.base)
         except StorageError:  # what is written there next says more
             return None
 
     def _marks(self) -> dict[str, int] | None:
         try:
-            return None if self._upkeep.marks is None else self._upkeep.marks.all()
+            marks = self._parts._upkeep.marks
+            return None if marks is None else marks.all()
         except TidalError:  # archiving reads them too, and says what is wrong with them
             return None
 

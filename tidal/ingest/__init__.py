@@ -1,5 +1,6 @@
 """From what people have (values, sequences, NumPy arrays, Arrow tables) to checked batches of events."""
 
+from tidal.ingest.call import prepare_call
 from tidal.ingest.check import Prepared, prepare_columns
 from tidal.ingest.frames import prepare_frames
 from tidal.ingest.keys import ResolveKeys
@@ -13,6 +14,7 @@ __all__ = [
     "RefusedRow",
     "ResolveKeys",
     "batch_of",
+    "prepare_call",
     "prepare_columns",
     "prepare_frames",
     "prepare_one",

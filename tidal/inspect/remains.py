@@ -49,6 +49,11 @@ class Remains:
     last_seq: int = 0  # the last event that anything tells of
     findings: list[Finding] = field(default_factory=list)  # what was passed by, and why
 
+    @property
+    def place(self) -> tuple[int, int]:
+        """Region and shard, as the first run's file is named; 0 and 0 without one."""
+        return _place_of(min(self.runs, key=lambda run: run.first_seq).path) if self.runs else (0, 0)
+
     def in_order(self) -> list[Run]:
         """Return the runs by their first events; of equal ones the one that was written last comes first."""
         return sorted(self.runs, key=lambda run: (run.first_seq, -run.epoch, -run.last_seq, run.path))
@@ -83,9 +88,9 @@ def find_remains(fs: FileSystem, paths: StorePaths, progress: Callable[[float], 
     return remains
 
 
-def _log_of(run: Run, store_id: bytes) -> LogIdentity:
-    region, shard, _ = parse_segment_name(run.path.name) or (0, 0, 0)
-    return LogIdentity(store_id, run.epoch, region, shard)
+def _place_of(path: Path) -> tuple[int, int]:
+    region, shard, _ = parse_segment_name(path.name) or parse_archive_name(path.name) or (0, 0, 0)
+    return region, shard
 
 
 def read_run(fs: FileSystem, run: Run, store_id: bytes) -> Iterator[tuple[int, EventBatch]]:
@@ -99,7 +104,7 @@ def read_run(fs: FileSystem, run: Run, store_id: bytes) -> Iterator[tuple[int, E
         finally:
             file.close()
         return
-    found = read_contents(fs, run.path, [_log_of(run, store_id)])
+    found = read_contents(fs, run.path, [LogIdentity(store_id, run.epoch, *_place_of(run.path))])
     for frame in found.frames:
         if run.first_seq <= frame.first_seq <= run.last_seq:
             yield frame.first_seq, decode_payload(found.data[frame.payload], frame.events)

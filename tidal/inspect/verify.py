@@ -26,6 +26,7 @@ from tidal.inspect.place import file_system_for
 from tidal.inspect.sizes import size_of
 from tidal.schema import Schema
 from tidal.schema.events import NOTE_TYPE_ID
+from tidal.storage.sqlite import SIDE_FILES
 from tidal.store import StorePaths
 
 Progress = Callable[[int, float], None]  # bytes looked at, and which share of all that is
@@ -168,9 +169,13 @@ def _check_agreement(
         elif seq > last and log.events:
             what = f"it is of event {seq}, but the log ends at {last}: its end is gone"
             book.damage("checkpoint-ahead", path, what, seqs=(last + 1, seq))
+    # What the manifest does not list is never read: in a copy it may be newer than the end of the log there.
+    unlisted = {header.base_seq for _, header in archive.unlisted}
     for header in archive.headers:
         held = log.heads.get(header.base_seq, (header.last_seq, header.final_hash))
         if held != (header.last_seq, header.final_hash):
+            if header.base_seq in unlisted:
+                continue
             what = f"the log holds other events from {header.base_seq} on than the archive"
             book.damage("archive-misfit", paths.archive, what, seqs=(header.base_seq, header.last_seq))
         elif book.is_good(paths.archive / archive_name(header.log, header.base_seq)):
@@ -214,9 +219,9 @@ def _note_others(fs: FileSystem, paths: StorePaths, book: Notebook) -> None:
         if fs.list_dir(folder):
             book.note("unexamined", folder, "what is in this folder is not checked")
     ours = {path.name for path in (*paths.folders, paths.quarantine, paths.lock)}
-    files = (paths.entities, paths.identity, paths.schema, paths.origin, paths.following)
+    files = (paths.entities, paths.identity, paths.schema, paths.origin, paths.following, paths.promoted)
     ours |= {path.name for path in files}
-    ours |= {paths.entities.name + suffix for suffix in ("-wal", "-shm", "-journal")}
+    ours |= {paths.entities.name + suffix for suffix in SIDE_FILES}
     for name in fs.list_dir(paths.base):
         path = paths.base / name
         if name.endswith(TEMPORARY_SUFFIX):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from tidal.db import TidalDb
@@ -17,12 +17,14 @@ if TYPE_CHECKING:
 
 
 class Exposition:
-    """All metrics of one database and of its process, in a registry of their own."""
+    """All metrics of one database and of its process, in a registry of their own. ``shards``: the stores that
+    it is, by number.
+    """
 
-    def __init__(self, db: TidalDb) -> None:
+    def __init__(self, shards: Mapping[int, TidalDb]) -> None:
         from prometheus_client import CollectorRegistry, ProcessCollector
 
-        self._db = db
+        self._shards = shards
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
         ProcessCollector(registry=self._registry)
@@ -42,29 +44,37 @@ class Exposition:
         encode, media_type = choose_encoder(accept)
         return media_type, encode(self._registry)
 
-    def collect(self) -> Iterator[Metric]:
-        """Yield each family as prometheus-client has it; called by its registry."""
-        return map(_metric, families(self._db))
+    def collect(self) -> Iterable[Metric]:
+        """Return each family as prometheus-client has it, of all shards; called by its registry."""
+        metrics: dict[str, Metric] = {}
+        for shard, db in self._shards.items():
+            for family in families(db):
+                if family.name not in metrics:
+                    metrics[family.name] = _metric(family)
+                _add_samples(metrics[family.name], family, str(shard))
+        return metrics.values()
 
 
 def _metric(family: Family) -> Metric:
     from prometheus_client import Metric
 
     name = family.name.removesuffix("_total") if family.kind == "counter" else family.name
-    metric = Metric(name, family.text, family.kind)
+    return Metric(name, family.text, family.kind)
+
+
+def _add_samples(metric: Metric, family: Family, shard: str) -> None:
     for values, value in family.values.items():
-        metric.add_sample(family.name, _labels(family, values), value)
+        metric.add_sample(family.name, _labels(family, values, shard), value)
     for values, found in family.distributions.items():
-        labels = _labels(family, values)
+        labels = _labels(family, values, shard)
         for bound, count in found.buckets:
             metric.add_sample(family.name + "_bucket", {**labels, "le": _bound(bound)}, count)
         metric.add_sample(family.name + "_count", labels, found.buckets[-1][1])
         metric.add_sample(family.name + "_sum", labels, found.total)
-    return metric
 
 
-def _labels(family: Family, values: tuple[str, ...]) -> dict[str, str]:
-    return dict([PARTITION, *zip(family.labels, values, strict=True)])
+def _labels(family: Family, values: tuple[str, ...], shard: str) -> dict[str, str]:
+    return {PARTITION: shard, **dict(zip(family.labels, values, strict=True))}
 
 
 def _bound(bound: float) -> str:

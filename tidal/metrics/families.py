@@ -13,6 +13,7 @@ from tidal.health import REASONS
 from tidal.limits import BYTES_OF_STATE
 from tidal.meters import ARCHIVE, CHECKPOINT, COPY, INGEST, SIGNAL, SYNC
 from tidal.metrics.family import Family, Values, events_histogram, seconds_histogram
+from tidal.metrics.linked import exchanging, following, ingesting, shipping
 from tidal.wal.segments import list_segments
 
 JOB_STATUSES: Final = ("queued", "running", "done", "failed", "cancelled")
@@ -121,8 +122,10 @@ def _checkpoints(db: TidalDb) -> Iterator[Family]:
     due = db._settings.checkpoint_bytes
     yield Family.gauge("checkpoint_sequence", "Sequence of the newest checkpoint; 0 without any.",
                        value=upkeep.checkpoint_seq)  # fmt: skip
-    yield Family.gauge("checkpoint_age_seconds", "Seconds since a checkpoint was written, or since opening.",
-                       value=upkeep.unsaved_seconds)  # fmt: skip
+    age = upkeep.unsaved_seconds if upkeep.checkpoint_age is None else upkeep.checkpoint_age
+    yield Family.gauge("checkpoint_age_seconds",
+                       "Seconds since the newest checkpoint was written; without one, since opening.",
+                       value=age)  # fmt: skip
     yield Family.gauge("checkpoint_unsaved_bytes", "Bytes logged since the newest checkpoint was begun.",
                        value=upkeep.unsaved_bytes)  # fmt: skip
     if due is not None:
@@ -154,7 +157,7 @@ def _recovery(db: TidalDb) -> Iterator[Family]:
                        value=int(report.clean))  # fmt: skip
 
 
-def _followers(db: TidalDb) -> Iterator[Family]:
+def _marks(db: TidalDb) -> Iterator[Family]:
     if db._disk is None:
         return
     marks, last = db.marks.all(), db.last_seq
@@ -172,5 +175,6 @@ def _jobs(db: TidalDb) -> Iterator[Family]:
 
 
 _SECTIONS: Final[Iterable[Section]] = (
-    _life, _log, _disk, _writes, _reads, _state, _checkpoints, _recovery, _followers, _jobs
+    _life, _log, _disk, _writes, _reads, _state, _checkpoints, _recovery, _marks, _jobs,
+    following, shipping, exchanging, ingesting,
 )  # fmt: skip

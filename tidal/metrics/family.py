@@ -8,9 +8,10 @@ from typing import Final, Literal, Self
 
 from tidal._ext.meter import Meter
 from tidal.records import record
+from tidal.schema.durations import NS_PER_SECOND
 
 PREFIX: Final = "tidaldb_"
-PARTITION: Final = ("partition_id", "0")  # a label of every metric: a store has one partition
+PARTITION: Final = "partition_id"  # a label of every metric: which shard the store is
 
 Kind = Literal["gauge", "counter", "histogram"]
 
@@ -18,7 +19,6 @@ Values = Mapping[tuple[str, ...], float]  # by the values of the labels
 
 _SECONDS: Final = range(12, 37)  # powers of two of ns: 4 µs to 69 s
 _EVENTS: Final = range(0, 25)  # 1 to 17 million
-_NS: Final = 10**9
 
 
 @record
@@ -62,8 +62,7 @@ class Family:
         value: float = 0,
     ) -> Self:
         """Return what goes up and down: ``values`` by labels, or one ``value``."""
-        found: Values = {(): value} if values is None else values
-        return cls(PREFIX + name, "gauge", text, tuple(labels), found, {})
+        return cls._of_values("gauge", name, text, labels, values, value)
 
     @classmethod
     def counter(
@@ -76,9 +75,14 @@ class Family:
         value: float = 0,
     ) -> Self:
         """Return what only grows while a database is open; ``name`` ends in _total."""
-        return cls(
-            PREFIX + name, "counter", text, tuple(labels), {(): value} if values is None else values, {}
-        )
+        return cls._of_values("counter", name, text, labels, values, value)
+
+    @classmethod
+    def _of_values(
+        cls, kind: Kind, name: str, text: str, labels: Sequence[str], values: Values | None, value: float
+    ) -> Self:
+        found: Values = {(): value} if values is None else values
+        return cls(PREFIX + name, kind, text, tuple(labels), found, {})
 
     @classmethod
     def histogram(cls, name: str, text: str, labels: Sequence[str], found: Distributions) -> Self:
@@ -91,8 +95,10 @@ def seconds_histogram(
 ) -> Family:
     """Return the distribution of times that a meter holds in ns; several by one label."""
     if isinstance(meter, Meter):
-        return Family.histogram(name, text, (), {(): Distribution.of(meter, _SECONDS, _NS)})
-    found: Distributions = {(value,): Distribution.of(each, _SECONDS, _NS) for value, each in meter.items()}
+        return Family.histogram(name, text, (), {(): Distribution.of(meter, _SECONDS, NS_PER_SECOND)})
+    found: Distributions = {
+        (value,): Distribution.of(each, _SECONDS, NS_PER_SECOND) for value, each in meter.items()
+    }
     return Family.histogram(name, text, (label or "",), found)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from tidal.build import __version__, build_hash
 from tidal.db import TidalDb
 from tidal.errors import InvalidOption, StoreClosed
+from tidal.health import Health
 from tidal.loopback import LOOPBACK_HOSTS
 from tidal.metrics.address import Metrics
 from tidal.metrics.collector import Exposition
@@ -18,6 +19,7 @@ from tidal.page import Snapshots
 
 METRICS_PATH: Final = "/metrics"
 HEALTH_PATH: Final = "/healthz"
+READY_PATH: Final = "/readyz"
 
 
 class MetricsPort:
@@ -35,10 +37,14 @@ class MetricsPort:
         """HOST:PORT, the port as it was given by the system."""
         return self._server.address
 
-    def serve(self, db: TidalDb) -> None:
-        """Answer for a database, in a thread of its own."""
-        snapshots = Snapshots(db)
-        self._server.start({**routes(db), **live_routes(snapshots)}, tick=snapshots.sample)
+    def serve(self, shards: Mapping[int, TidalDb], health: Callable[[], Health]) -> None:
+        """Answer for a database that is these stores, in a thread of its own; the page is of one alone."""
+        answered = routes(shards, health)
+        if len(shards) > 1:
+            self._server.start(answered)
+            return
+        snapshots = Snapshots(*shards.values())
+        self._server.start({**answered, **live_routes(snapshots)}, tick=snapshots.sample)
 
     def close(self) -> None:
         """Stop answering and listening."""
@@ -55,9 +61,9 @@ def listen(where: Metrics) -> MetricsPort:
     return MetricsPort(where)
 
 
-def routes(db: TidalDb) -> Mapping[str, Route]:
-    """Return what is answered for a database, by path."""
-    exposition = Exposition(db)
+def routes(shards: Mapping[int, TidalDb], health: Callable[[], Health]) -> Mapping[str, Route]:
+    """Return what is answered for a database that is these stores, by path."""
+    exposition = Exposition(shards)
 
     def metrics(request: Request) -> Answer:
         try:
@@ -67,20 +73,29 @@ def routes(db: TidalDb) -> Mapping[str, Route]:
         return Answer(200, media_type, text)
 
     def healthz(request: Request) -> Answer:
-        return health_answer(db)
+        return health_answer(health, uptime())
 
-    return {METRICS_PATH: metrics, HEALTH_PATH: healthz}
+    def readyz(request: Request) -> Answer:
+        return health_answer(health, uptime(), ready=True)
+
+    def uptime() -> float:
+        return min(db._watch.uptime for db in shards.values())
+
+    return {METRICS_PATH: metrics, HEALTH_PATH: healthz, READY_PATH: readyz}
 
 
-def health_answer(db: TidalDb) -> Answer:
-    """Return the health of a database as JSON: status 200 where it is well, else 503."""
+def health_answer(look: Callable[[], Health], seconds: float, *, ready: bool = False) -> Answer:
+    """Return the health of a database as JSON: status 200 where it is well, or at least ready, else 503.
+    ``seconds``: since it was opened.
+    """
     body: dict[str, Any] = {"version": __version__, "build_hash": build_hash()}
     try:
-        health = db.health()
+        health = look()
     except StoreClosed:
-        body |= {"status": "closed", "uptime_seconds": db._watch.uptime, "reasons": []}
+        body |= {"status": "closed", "ready": False, "uptime_seconds": seconds, "reasons": []}
         return Answer(503, JSON, json.dumps(body).encode())
     reasons = [{"code": reason.code, "message": reason.message} for reason in health.reasons]
     status = "ok" if health.ok else "unhealthy"
-    body = {"status": status, "uptime_seconds": db._watch.uptime, **body, "reasons": reasons}
-    return Answer(200 if health.ok else 503, JSON, json.dumps(body).encode())
+    body = {"status": status, "ready": health.ready, "uptime_seconds": seconds, **body, "reasons": reasons}
+    good = health.ready if ready else health.ok
+    return Answer(200 if good else 503, JSON, json.dumps(body).encode())

@@ -8,7 +8,7 @@ import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeVar
 
 import numpy as np
 
@@ -18,8 +18,8 @@ from tidal.dedup import KEY_BYTES, Dedup, SeenEvents, parse_dedup
 from tidal.durable import FileSystem, OsFileSystem
 from tidal.entities import KeyNames
 from tidal.errors import CorruptionError, InvalidOption, MissingSegment, ReadOnly, SchemaError
-from tidal.format.segment import U16_MAX
-from tidal.health import HealthLimits
+from tidal.format.segment import checked_place_number
+from tidal.health import Health, HealthLimits
 from tidal.ledger import SHARDS_DEFAULT, SHARDS_MAX, SignalLedger
 from tidal.limits import Limits
 from tidal.log import MemoryLog
@@ -35,6 +35,8 @@ from tidal.wal import SyncPolicy, parse_sync
 if TYPE_CHECKING:
     from tidal.jobs import JobLimits
     from tidal.metrics import Metrics
+
+_Db = TypeVar("_Db", bound="Served")
 
 Clock = Literal["system", "event"] | Callable[[], int]
 
@@ -135,9 +137,7 @@ def open(
         health=health,
     )
     check_shards(shards)
-    if metrics is None:
-        return _open(path, options, settings, file_system)
-    return _open_served(metrics, lambda: _open(path, options, settings, file_system))
+    return open_served(metrics, lambda: _open(path, options, settings, file_system), alone)
 
 
 def checked_settings(
@@ -173,9 +173,7 @@ def checked_settings(
 
 def check_number(name: str, number: object) -> int | None:
     """Return the number of a region or shard, or None; InvalidOption for what is none."""
-    if number is not None and (type(number) is not int or not 0 <= number <= U16_MAX):
-        raise InvalidOption(f"{name}={number!r}: choose an integer from 0 to {U16_MAX}")
-    return number
+    return None if number is None else checked_place_number(f"{name}={number!r}", number)
 
 
 def check_shards(shards: object) -> None:
@@ -207,8 +205,26 @@ def _open(
         return open_store(paths, options, settings, Wiring(file_system or OsFileSystem(any_owner=read_only)))
 
 
-def _open_served(metrics: str | Metrics, open_it: Callable[[], TidalDb]) -> TidalDb:
-    """Return a database that its metrics port answers for. Who asks while it is opened, waits."""
+class Served(Protocol):
+    """What a metrics port answers for."""
+
+    def health(self) -> Health: ...
+    def close(self) -> None: ...
+
+
+def alone(db: TidalDb) -> Mapping[int, TidalDb]:
+    """Return a store by the number of the shard that it is."""
+    return {0 if db._disk is None else db._disk.identity.shard: db}
+
+
+def open_served(
+    metrics: str | Metrics | None, open_it: Callable[[], _Db], shards: Callable[[_Db], Mapping[int, TidalDb]]
+) -> _Db:
+    """Return a database that its metrics port answers for, if one is wanted. Who asks it meanwhile, waits.
+    ``shards`` says which stores it is.
+    """
+    if metrics is None:
+        return open_it()
     from tidal.metrics import checked_metrics, listen
 
     with contextlib.ExitStack() as undo:
@@ -216,8 +232,10 @@ def _open_served(metrics: str | Metrics, open_it: Callable[[], TidalDb]) -> Tida
         undo.callback(port.close)
         db = open_it()
         undo.callback(db.close)
-        port.serve(db)
-        db._run_beside(port)
+        stores = shards(db)
+        port.serve(stores, db.health)
+        for store in stores.values():
+            store._run_beside(port)
         undo.pop_all()
         return db
 

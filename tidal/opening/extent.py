@@ -38,7 +38,6 @@ def look_at_history(fs: FileSystem, paths: StorePaths, identity: LogIdentity) ->
     Raises CorruptLog, CorruptArchive, MissingSegment, FormatTooNew, StorageError.
     """
     manifest = read_manifest(fs, paths.wal, identity)
-    archive = read_archive_manifest(fs, paths.archive, identity)
     scan = beside_writer(
         fs, paths,
         lambda: scan_log(
@@ -46,6 +45,8 @@ def look_at_history(fs: FileSystem, paths: StorePaths, identity: LogIdentity) ->
             archived=archived(fs, paths, identity), sync=True,
         ),
     )  # fmt: skip
+    # After the log: what leaves that meanwhile is in the archive by then.
+    archive = read_archive_manifest(fs, paths.archive, identity)
     newest = (checkpoint.seq for checkpoint in list_checkpoints(fs, paths.checkpoints)[:1])
     return Extent(
         archive.start_seq if archive else manifest.start_seq,

@@ -57,6 +57,7 @@ class Unnamed:
 class RemadeStore(Unnamed):
     """A store in the making, from another one; ``finish`` gives it its name.
 
+    ``place``: the region and shard that it is, those of the other: so it can stand in for that one.
     ``start`` says what is made of what, for who goes on after an interruption; ``resume`` goes on with what
     was left, if it was started so. InvalidOption if not. ``written`` is how many events it has already.
     """
@@ -67,6 +68,7 @@ class RemadeStore(Unnamed):
         source: Path,
         target: Path,
         schema: Schema,
+        place: tuple[int, int],
         *,
         start: Mapping[str, Any] | None = None,
         resume: bool = False,
@@ -87,11 +89,17 @@ class RemadeStore(Unnamed):
             clock="event",
             max_future_skew=None,
             checkpoint_bytes=None,
+            region=place[0],
+            shard=place[1],
             file_system=fs,
         )
-        self.written = self._db.last_seq
-        if start is not None:
-            replace_file(fs, started, [_as_json(start)])
+        try:
+            self.written = self._db.last_seq
+            if start is not None:
+                replace_file(fs, started, [_as_json(start)])
+        except BaseException as error:
+            self.__exit__(type(error), error, None)
+            raise
 
     def _check_start(self, path: Path, start: Mapping[str, Any] | None) -> None:
         """Raise unless what was left was started in the same way."""

@@ -6,6 +6,6 @@ it what ``Snapshots(db).take()`` returns.
 
 from tidal.page.document import LIVE_NAME, html, policy
 from tidal.page.rates import SAMPLE_SECONDS
-from tidal.page.snapshots import SNAPSHOT_FORMAT, Snapshots
+from tidal.page.snapshots import SNAPSHOT_FORMAT, Snapshots, health_shown
 
-__all__ = ["LIVE_NAME", "SAMPLE_SECONDS", "SNAPSHOT_FORMAT", "Snapshots", "html", "policy"]
+__all__ = ["LIVE_NAME", "SAMPLE_SECONDS", "SNAPSHOT_FORMAT", "Snapshots", "health_shown", "html", "policy"]

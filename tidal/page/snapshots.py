@@ -12,7 +12,9 @@ from typing import Any, Final
 from tidal.build import __version__, build_hash
 from tidal.errors import CorruptionError, FormatTooNew, StorageError, StoreClosed
 from tidal.health import Health
+from tidal.links import FollowerSeen, FollowingSeen, IngestSeen, LeadingSeen, RegionSeen
 from tidal.page.kept import Kept
+from tidal.page.linked import followers_shown, following_shown, regions_shown, streams_shown
 from tidal.page.rankings import Ranking, measures_shown, ranking_of
 from tidal.page.rates import Rates, Sample
 from tidal.page.watched import JobSeen, Watched
@@ -77,12 +79,15 @@ class Snapshots:
                 "read_only": self._db.read_only,
                 "at_ms": self._wall_clock() // 1_000_000,
                 "uptime_seconds": round(self._db._watch.uptime, 1),
-                "health": _health(self._db.health()),
+                "health": health_shown(self._db.health()),
                 "rate": {"now": self._rates.now(), "points": self._rates.points(self._clock())},
                 "signals": self._signals(stats),
                 "tops": self._tops(signal, by),
                 **self._files(stats),
                 "followers": self._followers.get(),
+                "following": self._following(),
+                "regions": self._regions(),
+                "streams": self._streams(),
                 "jobs": self._jobs.get() if jobs else None,
             }
 
@@ -123,7 +128,7 @@ class Snapshots:
         return self._rankings[key].get()
 
     def _files(self, stats: dict[str, Any]) -> dict[str, Any]:
-        age, took = self._db._watch.checkpoint_seconds or (None, None)
+        age, took = self._db._watch.checkpoint_seconds
         return {
             "log": {name: stats[name] for name in ("last_seq", "durable_seq", "unsynced_bytes")},
             "checkpoint": {
@@ -149,11 +154,23 @@ class Snapshots:
         if self._db.path is None:
             return []
         try:
-            marks = sorted(self._db.marks.all().items(), key=lambda mark: (mark[1], mark[0]))
+            marks = self._db.marks.all()
         except _UNREADABLE:
             return None
-        last = self._db.last_seq
-        return [{"name": name, "seq": seq, "lag": max(last - seq, 0)} for name, seq in marks]
+        shipped: list[FollowerSeen] = []
+        for leading in self._db._links.of(LeadingSeen):
+            shipped += leading.followers
+        return followers_shown(shipped, marks, self._db.last_seq)
+
+    def _following(self) -> dict[str, Any] | None:
+        return _trouble_told(following_shown(self._db._links.of(FollowingSeen)))
+
+    def _regions(self) -> dict[str, Any] | None:
+        return _trouble_told(regions_shown(self._db._links.of(RegionSeen)))
+
+    def _streams(self) -> list[dict[str, Any]]:
+        shown = streams_shown(self._db._links.of(IngestSeen))
+        return [{**it, "trouble": _without_paths(it["trouble"])} for it in shown]
 
     def _jobs_now(self) -> list[dict[str, Any]] | None:
         try:
@@ -177,9 +194,14 @@ class Snapshots:
         }
 
 
-def _health(health: Health) -> dict[str, Any]:
+def health_shown(health: Health) -> dict[str, Any]:
+    """Return what is wrong with a database as JSON, without the names of this machine's files."""
     reasons = [{"code": why.code, "message": _without_paths(why.message)} for why in health.reasons]
-    return {"ok": health.ok, "reasons": reasons}
+    return {"ok": health.ok, "ready": health.ready, "reasons": reasons}
+
+
+def _trouble_told(shown: dict[str, Any] | None) -> dict[str, Any] | None:
+    return None if shown is None else {**shown, "trouble": _without_paths(shown["trouble"])}
 
 
 def _without_paths(text: str | None) -> str | None:

@@ -13,6 +13,7 @@ from tidal.answers import Top
 from tidal.archive.marks import Marks
 from tidal.entities import EntityStore
 from tidal.health import Health
+from tidal.links import Links
 from tidal.schema import Schema
 
 
@@ -45,7 +46,7 @@ class Watch(Protocol):
     @property
     def uptime(self) -> float: ...
     @property
-    def checkpoint_seconds(self) -> tuple[float, float] | None: ...
+    def checkpoint_seconds(self) -> tuple[float | None, float | None]: ...
 
     def disk(self) -> Mapping[str, int | None]: ...
 
@@ -60,6 +61,9 @@ class Watched(Protocol):
 
     @property
     def _watch(self) -> Watch: ...
+
+    @property
+    def _links(self) -> Links: ...
 
     @property
     def path(self) -> Path | None: ...

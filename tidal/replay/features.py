@@ -68,7 +68,7 @@ def replay_at(
     """
     found, job = _looked_at(source, schema, signals, None, partial, on_damage)
     asked = read_rows(frame, job.schema)
-    job = replace(job, selected=replace(job.selected, until=int(max(asked.times, default=0))))
+    job = replace(job, selected=replace(job.selected, until=int(asked.times.max(initial=0))))
     reader = _ByRow if asked.types is not None else _ForAll
     plan = reader(job.schema, asked, measures, flag("strict", strict))
     _feed(found, job, plan.tallies, plan.moments, progress)

@@ -82,6 +82,7 @@ def kept_events(
 
     What is left out is added to ``lost``, if the job leaves anything out. Raises as read_events.
     """
+    joined: list[EventBatch] = []  # of PARTS_MAX each: what waits is copied twice, however small the batches
     pending: list[EventBatch] = []
     count = last = 0
     for first, batch in read_events(fs, source, job.selected, lost if job.skip else None):
@@ -91,12 +92,13 @@ def kept_events(
             pending.append(kept)
             count += len(kept)
         if len(pending) == PARTS_MAX:
-            pending = [join_batches(pending)]
+            joined.append(join_batches(pending))
+            pending = []
         if count >= BATCH_EVENTS:
-            yield last, join_batches(pending)
-            pending, count = [], 0
-    if pending:
-        yield last, join_batches(pending)
+            yield last, join_batches([*joined, *pending])
+            joined, pending, count = [], [], 0
+    if joined or pending:
+        yield last, join_batches([*joined, *pending])
 
 
 def ahead(items: Iterator[_T]) -> Iterator[_T]:

@@ -18,22 +18,30 @@ _WHOLE_MAX: Final = 1 << 26  # larger objects are fetched range by range
 
 
 def open_objects(url: str | None, store: Any = None) -> ObjectFileSystem:
-    """Return the file system of an object store, given by URL or as an obstore store.
+    """Return the file system of an object store, by URL or as an obstore store. Errors as object_store()."""
+    return ObjectFileSystem(_obstore(url), object_store(url) if store is None else store)
+
+
+def object_store(url: str | None) -> Any:
+    """Return the obstore store that a URL means.
 
     Credentials are found as obstore finds them, in the environment. Raises MissingExtra, InvalidOption for a
     URL that it does not take.
     """
+    obstore = _obstore(url)
+    try:
+        return obstore.store.from_url(str(url))
+    except (ValueError, OSError, obstore.exceptions.BaseError) as error:
+        raise InvalidOption(f"{url!r} is no object store that can be reached: {_line(error)}") from error
+
+
+def _obstore(url: str | None) -> Any:
     try:
         import obstore
         import obstore.store
     except ImportError as error:
         raise MissingExtra("obstore", "object", f"reading {url or 'an object store'}") from error
-    if store is None:
-        try:
-            store = obstore.store.from_url(str(url))
-        except (ValueError, OSError, obstore.exceptions.BaseError) as error:
-            raise InvalidOption(f"{url!r} is no object store that can be reached: {_line(error)}") from error
-    return ObjectFileSystem(obstore, store)
+    return obstore
 
 
 class ObjectFileSystem:
@@ -87,6 +95,9 @@ class ObjectFileSystem:
     def size(self, path: Path) -> int:
         with _typed("head", path):
             return int(self._api.head(self._store, _key(path))["size"])
+
+    def age(self, path: Path) -> float:
+        return 0.0
 
     def free_bytes(self, path: Path) -> int:
         return 1 << 62

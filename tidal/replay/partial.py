@@ -71,6 +71,11 @@ class Account:
     def last_seq(self) -> int:
         return max((it.last_seq for it in self.covered), default=0)
 
+    @property
+    def place(self) -> tuple[int, int]:
+        """Region and shard: each the one that all runs are of, or 0 where they are of several."""
+        return _of_all({it.region for it in self.covered}), _of_all({it.shard for it in self.covered})
+
     def plus(self, other: Account) -> Account:
         """Return the account of both."""
         return Account(
@@ -99,6 +104,10 @@ class Partial:
         except (KeyError, TypeError, ValueError) as error:
             # Its hashes are good, so whoever wrote it was not this tidal.
             raise CorruptStore("a partial replay", 0, f"it does not fit its own schema: {error!r}") from error
+
+
+def _of_all(numbers: set[int]) -> int:
+    return numbers.pop() if len(numbers) == 1 else 0
 
 
 def joined(runs: Iterable[Covered]) -> tuple[Covered, ...]:

@@ -10,19 +10,17 @@ from tidal.durable import FileSystem
 from tidal.errors import (
     CorruptArchive,
     CorruptionError,
-    CorruptLog,
-    FormatError,
     MissingSegment,
     StorageError,
     TidalError,
 )
 from tidal.format.archive import header_hash
-from tidal.format.payload import decode_payload
 from tidal.history import read_history
 from tidal.records import record
 from tidal.replay.source import LeftOut, Piece, Source
 from tidal.schema import EventBatch
 from tidal.store import StorePaths
+from tidal.wal.frames import decode_frames
 from tidal.wal.reader import Wanted, cut_rows
 from tidal.wal.scan import require_sealed
 from tidal.wal.segments import SegmentWalk, read_segment, require_header
@@ -122,12 +120,11 @@ def _archive_file(
 def _segment(fs: FileSystem, piece: Piece, wanted: Wanted, after_seq: int, until_seq: int) -> Batches:
     data = read_segment(fs, piece.path)
     walk = SegmentWalk(require_header(piece.path, data, None), data)
-    for frame, summary in walk:
-        if frame.last_seq <= after_seq or frame.first_seq > until_seq or not wanted.overlaps(*summary[:3]):
-            continue
-        try:
-            batch = decode_payload(data[frame.payload], frame.events)
-        except FormatError as error:
-            raise CorruptLog(piece.path, frame.offset, str(error)) from error
-        yield cut_rows(batch, frame.first_seq, after_seq, until_seq)
+    frames = (
+        frame
+        for frame, summary in walk
+        if frame.last_seq > after_seq and frame.first_seq <= until_seq and wanted.overlaps(*summary[:3])
+    )
+    for first_seq, batch in decode_frames(piece.path, data, frames):
+        yield cut_rows(batch, first_seq, after_seq, until_seq)
     require_sealed(walk)

@@ -118,13 +118,13 @@ class Replayed(Reads):
 
         It has the scores, counts and keys, and no events: its history begins after the sequence up to which
         was read, as that of a store does whose archive was given up. Metadata, sessions and jobs stay with
-        the source. The folder must not exist; it has its name once it is whole. Raises InvalidOption,
-        StorageError.
+        the source. It is the region and shard that the events are of, or 0 where they are of several. The
+        folder must not exist; it has its name once it is whole. Raises InvalidOption, StorageError.
         """
         target = checked_folder("path", path)
         save_as_store(
             file_system or OsFileSystem(), target, self.schema, self._ledger, self._partial.names,
-            self.last_seq, self._origin(),
+            self.last_seq, self._partial.account.place, self._origin(),
         )  # fmt: skip
         return target
 

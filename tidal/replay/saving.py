@@ -33,25 +33,32 @@ def save_as_store(
     ledger: SignalLedger,
     names: Names,
     last_seq: int,
+    place: tuple[int, int],
     origin: Mapping[str, Any],
 ) -> None:
-    """Make a store with this state at a sequence, and no events. Raises InvalidOption, StorageError."""
+    """Make a store with this state at a sequence, and no events; ``place`` is its region and shard.
+
+    Raises InvalidOption, StorageError.
+    """
     made = Unnamed(fs, target)
     paths = StorePaths(made.making)
-    identity = LogIdentity(new_store_id(), _FIRST_EPOCH)
+    identity = LogIdentity(new_store_id(), _FIRST_EPOCH, *place)
     with made:
         prepare_store(fs, paths, schema)
         _write_names(fs, paths, names)
         start_seq = last_seq + 1
-        archive = ArchiveManifest(identity.store_id, start_seq=start_seq)
+        region, shard = place
+        archive = ArchiveManifest(identity.store_id, start_seq=start_seq, region=region, shard=shard)
         write_archive_manifest(fs, paths.archive, archive)
-        manifest = Manifest(identity.store_id, _FIRST_EPOCH, clean=True, start_seq=start_seq)
+        manifest = Manifest(
+            identity.store_id, _FIRST_EPOCH, clean=True, start_seq=start_seq, region=region, shard=shard
+        )
         write_manifest(fs, paths.wal, manifest)
         if last_seq:
             limits = SessionLimits()
             sessions = SessionState(limits.closed, limits.retention_ns)
             save_checkpoint(fs, paths, identity, copy_state(last_seq, NO_HASH, ledger.copy(), sessions, {}))
-        name_store(fs, paths, identity.store_id)
+        name_store(fs, paths, identity.store_id, *place)
         replace_file(fs, paths.origin, [json.dumps(origin, indent=2).encode() + b"\n"])
         made.name()
 

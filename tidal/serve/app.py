@@ -15,7 +15,7 @@ from tidal.loopback import LOOPBACK_HOSTS
 from tidal.serve.endpoints import Endpoints, answer
 from tidal.serve.entity import add_entity
 from tidal.serve.events import add_events
-from tidal.serve.guard import ANY_HOST, LIVENESS_PATH, Guard
+from tidal.serve.guard import ANY_HOST, LIVENESS_PATH, READINESS_PATH, Guard
 from tidal.serve.jobs import add_jobs
 from tidal.serve.limits import ServiceLimits
 from tidal.serve.live import add_page
@@ -60,8 +60,17 @@ def create_app(
         return answer(document())
 
     endpoints.add("GET", "/v1/openapi.json", openapi, Scope.READ, content={"application/json": {}})
-    app.add_api_route(LIVENESS_PATH, alive, operation_id="alive", response_model=None,
-                      responses={200: {"content": {"application/json": {}}}})  # fmt: skip
+
+    def ready() -> Response:
+        """Return whether requests should come here: the database takes events and answers of now."""
+        ready = db.health().ready
+        return answer({"status": "ready" if ready else "not_ready"}, status=200 if ready else 503)
+
+    json: dict[str, Any] = {"content": {"application/json": {}}}
+    app.add_api_route(LIVENESS_PATH, alive, operation_id="alive", response_model=None, responses={200: json})
+    app.add_api_route(
+        READINESS_PATH, ready, operation_id="ready", response_model=None, responses={200: json, 503: json}
+    )
     return app
 
 

@@ -22,6 +22,8 @@ from tidal.serve.problems import PROBLEM_TYPE, Refused, problem_bytes
 
 ANY_HOST: Final = "*"
 LIVENESS_PATH: Final = "/healthz"
+READINESS_PATH: Final = "/readyz"
+_FOR_EVERYBODY: Final = frozenset({LIVENESS_PATH, READINESS_PATH})
 _POLLED: Final = f"/{LIVE_NAME}"  # once a second by each page that is open
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
@@ -78,7 +80,7 @@ class Guard:
         if self._under_way > self._limits.requests:
             raise Refused(503, "too many requests are under way", headers={"Retry-After": "1", **_CLOSE})
         headers = _headers_of(scope)
-        if scope["path"] != LIVENESS_PATH:
+        if scope["path"] not in _FOR_EVERYBODY:
             self._check_peer(scope, headers)
         if headers.get(b"content-encoding", b"identity").lower() != b"identity":
             raise Refused(415, "send the body as it is, without Content-Encoding", headers=_CLOSE)

@@ -11,6 +11,7 @@ from pydantic.config import JsonDict
 
 from tidal.answers import Top
 from tidal.db import TidalDb
+from tidal.page import health_shown
 from tidal.schema.measures import measures_of
 from tidal.serve.endpoints import JSON_TYPE, Endpoints, JsonBody, answer, parsed
 from tidal.serve.limits import ServiceLimits
@@ -145,10 +146,19 @@ class SchemaAnswer(BaseModel):
     signals: list[SignalTypeAnswer]
 
 
+class HealthReason(BaseModel):
+    """Why the database is not well."""
+
+    code: str
+    message: str
+
+
 class Health(BaseModel):
-    """How far the database is."""
+    """How far the database is, and whether it is well."""
 
     status: str
+    ready: bool
+    reasons: list[HealthReason]
     read_only: bool
     last_seq: int
     durable_seq: int
@@ -218,11 +228,13 @@ class _Reads:
         return answer({"signals": signals})
 
     def health(self) -> Response:
-        """Return how far the database is."""
-        stats = self._db.stats()
+        """Return how far the database is, and whether it is well."""
+        stats, health = self._db.stats(), health_shown(self._db.health())
         entities = {name: it["entities"] for name, it in stats["signals"].items()}
         seqs = {name: stats[name] for name in ("last_seq", "durable_seq")}
-        return answer({"status": "ok", "read_only": self._db.read_only, **seqs, "entities": entities})
+        status = "ok" if health.pop("ok") else "unhealthy"
+        about = {"status": status, **health, "read_only": self._db.read_only}
+        return answer({**about, **seqs, "entities": entities})
 
     def _within(self, k: int) -> int:
         if k > self._limits.rows:

@@ -23,12 +23,14 @@ class Dealer:
             for kind in {signal.kind for signal in schema}
         }
         self._keys: dict[str, dict[int, str]] = {}
+        self._known: dict[str, U64] = {}  # the ids of those keys, ascending; made when they are looked for
 
     def resolve(self, kind: str | None, keys: Sequence[str], /) -> tuple[U64, tuple[NewKey, ...]]:
         """Return the ids of keys, and remember the keys; a ResolveKeys to which no name is new."""
         ids = entity_key_ids(keys)
-        if kind is not None:
+        if kind is not None and len(keys):
             self._keys.setdefault(kind, {}).update(zip(ids.tolist(), keys, strict=True))
+            self._known.pop(kind, None)
         return ids, ()
 
     def deal(self, batch: EventBatch) -> Iterator[tuple[int, EventBatch]]:
@@ -40,9 +42,16 @@ class Dealer:
 
     def _new_keys(self, shard: int, part: EventBatch) -> Iterator[NewKey]:
         for kind, keys in self._keys.items():
-            known = np.fromiter(keys, np.uint64, len(keys))
-            used = known[np.isin(known, self._ids_of(kind, part))].tolist()
+            known, ids = self._known_of(kind), np.unique(self._ids_of(kind, part))
+            places = np.searchsorted(known[:-1], ids)  # of the last one, where all are smaller
+            used = ids[known[places] == ids].tolist()
             yield from self._names[shard].ids(kind, [keys[id] for id in used])[1]
+
+    def _known_of(self, kind: str) -> U64:
+        if kind not in self._known:
+            keys = self._keys[kind]
+            self._known[kind] = np.sort(np.fromiter(keys, np.uint64, len(keys)))
+        return self._known[kind]
 
     def _ids_of(self, kind: str, part: EventBatch) -> U64:
         ids = part.entity_id[np.isin(part.type_id, self._types.get(kind, np.zeros(0, np.uint8)))]

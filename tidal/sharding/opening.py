@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tidal.durable import FileSystem, OsFileSystem, read_file, replace_file, same_bytes
 from tidal.errors import CorruptStore, FormatError, FormatTooNew, InvalidOption, SchemaError, StoreMissing
 from tidal.format.document import decode_document, encode_document, integer_of
 from tidal.format.segment import U16_MAX
-from tidal.opening.arguments import checked_folder
+from tidal.opening.arguments import check_number, checked_folder, open_served
 from tidal.opening.arguments import open as open_store
 from tidal.schema import Schema
 from tidal.sharding.router import ShardRouter
 from tidal.sharding.sharded import ShardedDb
+
+if TYPE_CHECKING:
+    from tidal.metrics import Metrics
 
 SHARDING_NAME: Final = "sharding.json"
 SHARDING_FORMAT: Final = 1
@@ -28,13 +31,15 @@ def open_sharded(
     router: ShardRouter | None = None,
     schema: Schema | None = None,
     region: int = 0,
+    metrics: str | Metrics | None = None,
     file_system: FileSystem | None = None,
     **options: Any,
 ) -> ShardedDb:
     """Return several stores as one database: in the folders ``shard-00000`` ... of ``path``, or in memory.
 
     ``router`` says which entity belongs to which; it is needed for new stores and in memory, and can never be
-    changed: a folder that was filled by another one is refused. ``options`` are tidal.open()'s, and go to
+    changed: a folder that was filled by another one is refused. ``metrics``: one port for all shards, as of
+    tidal.open(), where the label ``partition_id`` is the shard. ``options`` are tidal.open()'s, and go to
     each shard, as shard i of ``region``. Raises InvalidOption, StoreMissing, and what tidal.open() does.
 
     >>> import tidal
@@ -46,11 +51,22 @@ def open_sharded(
     """
     if router is not None and not isinstance(router, ShardRouter):
         raise InvalidOption(f"router={router!r}: make one by tidal.ShardRouter.hashed(4), say")
+    check_number("region", region)
+    given = {"schema": schema, "file_system": file_system, **options}
+    return open_served(
+        metrics, lambda: _open(path, router, region, given), lambda db: dict(enumerate(db.shards))
+    )
+
+
+def _open(
+    path: str | os.PathLike[str] | None, router: ShardRouter | None, region: int, given: dict[str, Any]
+) -> ShardedDb:
+    schema = given["schema"]
     if path is None:
         if router is None or schema is None:
             raise SchemaError("shards in memory need schema= and router=")
-        return ShardedDb(tuple(open_store(schema=schema, **options) for _ in range(router.shards)), router)
-    fs, folder = file_system or OsFileSystem(), checked_folder("path", path)
+        return ShardedDb(tuple(open_store(**given) for _ in range(router.shards)), router)
+    fs, folder = given["file_system"] or OsFileSystem(), checked_folder("path", path)
     found = _read(fs, folder / SHARDING_NAME)
     if found is None:
         if router is None or schema is None:
@@ -69,10 +85,7 @@ def open_sharded(
         shards = []
         for shard in range(found[0].shards):
             shard_path = folder / f"shard-{shard:05}"
-            db = open_store(
-                shard_path, schema=schema, region=found[1], shard=shard, file_system=file_system, **options
-            )
-            shards.append(undo.enter_context(db))
+            shards.append(undo.enter_context(open_store(shard_path, region=found[1], shard=shard, **given)))
         undo.pop_all()
         return ShardedDb(tuple(shards), found[0])
 

@@ -96,10 +96,15 @@ class ShardRouter:
         kind, _, of = text.partition(":")
         numbers = of.split(",")
         if kind in ("single", "hashed", "ranges") and all(it.isascii() and it.isdigit() for it in numbers):
-            values = [int(it) for it in numbers]
-            router = cls.ranges(values) if kind == "ranges" else cls(kind, values[0])
-            if str(router) == text:
-                return router
+            try:
+                values = [int(it) for it in numbers]
+                router = cls.ranges(values) if kind == "ranges" else cls(kind, values[0])
+                if str(router) == text:
+                    return router
+            except InvalidOption:
+                raise
+            except ValueError:  # a number that is no id, or has more digits than Python reads
+                pass
         raise InvalidOption(f'a router {text!r}: write "single:1", "hashed:4" or "ranges:0,1000"')
 
 

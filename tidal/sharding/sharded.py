@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self
@@ -10,12 +10,12 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from tidal.answers import Top
+from tidal.answers import Ingested, Top
 from tidal.db import TidalDb
 from tidal.db.reads import Entities, Entity
-from tidal.db.recorder import Tally
-from tidal.errors import InvalidEvent, TidalError, close_after
-from tidal.ingest import OnError, RefusedRow, prepare_columns, prepare_frames
+from tidal.errors import TidalError, close_after
+from tidal.health import Health, of_shards
+from tidal.ingest import OnError, Prepared, RefusedRow, prepare_call
 from tidal.ingest.lookup import entity_ids
 from tidal.ledger.table import rank_best
 from tidal.records import record
@@ -38,7 +38,7 @@ class ShardedDb:
     """Several stores as one: events go to the shard of their entity, reads come from there.
 
     Made by tidal.open_sharded(); use it in a ``with`` block, or close() it. ``shards`` are the databases, for
-    what concerns one of them: its sessions, exports, health, followers. Every method may be called from any
+    what concerns one of them: its sessions, exports, followers. Every method may be called from any
     thread; arguments and errors are as of tidal.TidalDb.
     """
 
@@ -67,11 +67,11 @@ class ShardedDb:
         may come when other shards have recorded theirs; a note of the error says which.
         """
         parts, refused = self._dealt(frame, columns, on_error, given)
-        tallies = self._of_all(lambda shard: self._record(shard, parts.get(shard, ())))
+        done = self._of_all(lambda shard: self._record(shard, parts.get(shard, ())))
         return ShardedIngested(
-            sum(tally.count for tally in tallies),
-            {shard: tally.last_seq for shard, tally in enumerate(tallies) if tally.last_seq},
-            sum(tally.duplicates for tally in tallies),
+            sum(it.count for it in done),
+            {shard: it.last_seq for shard, it in enumerate(done) if it.last_seq},
+            sum(it.duplicates for it in done),
             refused,
         )
 
@@ -80,38 +80,29 @@ class ShardedDb:
     ) -> tuple[dict[int, list[EventBatch]], tuple[RefusedRow, ...]]:
         settings = self.shards[0]._settings
         dealer = Dealer(self.schema, self.router, [shard._names for shard in self.shards])
-        context: dict[str, Any] = {
-            "now_ns": settings.wall_clock(),
-            "max_future_skew_ns": settings.max_future_skew_ns,
-            "resolve_keys": dealer.resolve,
-            "on_error": on_error,
-        }
         for db in self.shards:
             db._check_writable()
-        if frame is None:
-            if columns is not None:
-                raise InvalidEvent("columns= renames the columns of a table, and no table is given")
-            wanted = {"signal": None, "entity_id": None}
-            prepared = [prepare_columns(self.schema, **{**wanted, **given}, **context)]
-        else:
-            if given.keys() - {"signal"}:
-                raise InvalidEvent(
-                    "beside a table only signal= and columns= are taken; name its columns by columns="
-                )
-            prepared = list(prepare_frames(self.schema, frame, columns=columns, **given, **context))
+        call = prepare_call(
+            self.schema,
+            frame,
+            given,
+            columns=columns,
+            now_ns=settings.wall_clock(),
+            max_future_skew_ns=settings.max_future_skew_ns,
+            resolve_keys=dealer.resolve,
+            on_error=on_error,
+        )
+        prepared = list(call)  # all is checked first
         parts: dict[int, list[EventBatch]] = {}
         for batch, _ in prepared:
             for shard, part in dealer.deal(batch):
                 parts.setdefault(shard, []).append(part)
         return parts, tuple(row for _, rows in prepared for row in rows)
 
-    def _record(self, shard: int, parts: tuple[EventBatch, ...] | list[EventBatch]) -> Tally:
-        db, tally = self.shards[shard], Tally()
-        for part in parts:
-            db._recorder.batch(part, tally)
-        if tally.wait_for:
-            db._log.commit(tally.wait_for)
-        return tally
+    def _record(self, shard: int, parts: Sequence[EventBatch]) -> Ingested:
+        if not parts:
+            return Ingested(0, 0, 0)
+        return self.shards[shard]._ingest(lambda: map(Prepared, parts))
 
     # ------------------------------------------------------------------------------ reads
 
@@ -198,6 +189,15 @@ class ShardedDb:
     def last_seqs(self) -> tuple[int, ...]:
         """The sequence of the newest event in each shard."""
         return tuple(shard.last_seq for shard in self.shards)
+
+    def health(self) -> Health:
+        """Return whether all shards are well; the message of each reason begins with its shard."""
+        return of_shards(shard.health() for shard in self.shards)
+
+    @property
+    def metrics_address(self) -> str | None:
+        """Where the metrics of all shards are served; None without ``metrics=``, and once closed."""
+        return self.shards[0].metrics_address
 
     def close(self) -> None:
         """Close all shards, each of them whatever another raises; a second close does nothing."""

@@ -52,6 +52,7 @@ _TABLES = tuple(TABLE.format(keyspace) for keyspace in KEYSPACES.values())
 _MAGIC = b"SQLite format 3\0"
 _HEADER_BYTES = 100
 _U32 = struct.Struct(">I")
+SIDE_FILES = ("-wal", "-shm", "-journal")  # what SQLite has beside a database, after its name
 _SIDE_FILES = ("-wal", "-journal")  # where SQLite keeps what is committed but not in the file yet
 _SIDE_HEAD_BYTES = 32
 _COPY_ATTEMPTS = 5

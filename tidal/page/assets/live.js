@@ -77,7 +77,10 @@ function show(now) {
   showLog(now);
   showCheckpoint(now);
   showDisk(now);
+  showLeader(now);
   showFollowers(now);
+  showRegions(now);
+  showBroker(now);
 }
 
 function setState(kind, text) {

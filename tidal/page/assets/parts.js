@@ -67,7 +67,7 @@ function showCheckpoint(now) {
   pairs(byId("checkpoint"), [
     ["Checkpoint at event", checkpoint.seq ? count(checkpoint.seq) : "none yet"],
     ["Events since", count(checkpoint.behind)],
-    ["Written", checkpoint.age_seconds === null ? "before this process" : `${span(checkpoint.age_seconds)} ago`],
+    ["Written", checkpoint.age_seconds === null ? "–" : `${span(checkpoint.age_seconds)} ago`],
     ["Took", span(checkpoint.took_seconds)],
     ["Newest attempt", checkpoint.error ?? "no error", checkpoint.error],
     ["Archive", archive.error ?? bytes(disk?.archive), archive.error],
@@ -93,14 +93,64 @@ function showDisk(now) {
   say(host.lastChild, `${bytes(now.disk.free)} are free on this disk.`);
 }
 
-const FOLLOWER_COLUMNS = [["Name", "text"], ["At event", "n"], ["Behind", "n"]];
+const FOLLOWER_COLUMNS = [["Name", "text"], ["State", "text"], ["At event", "n"], ["Behind", "n"]];
 
 function showFollowers(now) {
   const host = byId("followers");
-  if (!now.followers?.length) return nothing(host, now.followers ? "No marks hold the log back." : "Not known.");
+  if (!now.followers?.length) return nothing(host, now.followers ? "No followers, and no marks." : "Not known.");
   const body = table(host, "Followers", FOLLOWER_COLUMNS);
-  keyed(body, now.followers, (it) => it.name, cells(FOLLOWER_COLUMNS), (row, it) => {
-    [it.name, count(it.seq), count(it.lag)].forEach((text, i) => say(row.cells[i], text));
+  keyed(body, now.followers, (it) => `${it.state === null} ${it.name}`, cells(FOLLOWER_COLUMNS), (row, it) => {
+    const silent = it.state === "silent" && it.heard_seconds !== null ? ` for ${span(it.heard_seconds)}` : "";
+    const state = it.state === null ? "a mark" : it.state + silent;
+    [it.name, state, count(it.seq), count(it.lag)].forEach((text, i) => say(row.cells[i], text));
+    row.cells[1].classList.toggle("bad", ["silent", "dropped", "foreign"].includes(it.state));
+  });
+}
+
+function showLeader(now) {
+  const it = now.following;
+  byId("leader").hidden = it === null;
+  if (it === null) return;
+  pairs(byId("following"), [
+    ["Follows as", it.name],
+    ["State", it.trouble ?? "following", it.trouble],
+    ["Behind", `${count(it.lag)} events`],
+    ["Up to date", it.lag_seconds === null ? "nothing heard yet" : `${span(it.lag_seconds)} ago`],
+    ["Epoch", count(it.epoch)],
+    ["Messages refused", count(it.refused), it.refused],
+  ]);
+}
+
+const REGION_COLUMNS = [["Region", "text"], ["At event", "n"], ["Behind", "n"], ["Heard", "n"]];
+
+function showRegions(now) {
+  const it = now.regions;
+  byId("others").hidden = it === null;
+  if (it === null) return;
+  pairs(byId("region"), [
+    ["This region", String(it.region)],
+    ["State", it.trouble ?? "exchanging", it.trouble],
+    ["Messages refused", count(it.refused), it.refused],
+  ]);
+  const body = table(byId("regions"), "Other regions", REGION_COLUMNS);
+  keyed(body, it.members, (other) => other.region, cells(REGION_COLUMNS), (row, other) => {
+    const heard = other.heard_seconds === null ? "never" : `${span(other.heard_seconds)} ago`;
+    const seq = other.seq === null ? "–" : count(other.seq);
+    [String(other.region), seq, count(other.lag), heard].forEach((text, i) => say(row.cells[i], text));
+  });
+}
+
+const STREAM_COLUMNS = [["Stream", "text"], ["At message", "n"], ["Wait", "n"], ["Put aside", "n"], ["Missing", "n"]];
+
+function showBroker(now) {
+  byId("broker").hidden = !now.streams.length;
+  if (!now.streams.length) return;
+  const body = table(byId("streams"), "Streams of the broker", STREAM_COLUMNS);
+  keyed(body, now.streams, (it) => it.stream, cells(STREAM_COLUMNS), (row, it) => {
+    const texts = [it.trouble ? `${it.stream}: ${it.trouble}` : it.stream, count(it.position)];
+    texts.push(count(it.pending), count(it.dead_letters), count(it.missing));
+    texts.forEach((text, i) => say(row.cells[i], text));
+    row.cells[0].classList.toggle("bad", Boolean(it.trouble));
   });
 }
 

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from tidal.errors import InvalidDuration, InvalidOption
-from tidal.health import REASONS, Health, HealthLimits, HealthWatch, Vitals
+from tidal.health import NOT_READY, REASONS, Health, HealthLimits, HealthReason, HealthWatch, Vitals
 
 SECOND = 10**9
 
@@ -35,6 +34,7 @@ def codes(health: Health) -> list[str]:
     ("changes", "code"),
     [
         ({"failure": "sync failed"}, "poisoned"),
+        ({"fenced": "another node leads"}, "deposed"),
         ({"no_space": "write"}, "disk_full"),
         ({"free_bytes": (64 << 20) - 1}, "disk_full"),
         ({"free_bytes": 1 << 30, "needed_bytes": (1 << 30) + 1}, "disk_full"),
@@ -104,21 +104,10 @@ def test_a_jump_of_the_clock_is_told_for_ten_minutes() -> None:
     assert codes(look(630, 3600)) == ["clock_jumped"]
 
 
-@pytest.mark.parametrize(
-    "given",
-    [
-        {"free_bytes": -1},
-        {"free_bytes": 1.5},
-        {"checkpoint_factor": 0.5},
-        {"checkpoint_factor": float("nan")},
-    ],
-)
-def test_limits_that_cannot_be_meant_are_refused(given: dict[str, Any]) -> None:
-    with pytest.raises(InvalidOption):
-        HealthLimits(**given)
-
-
-@pytest.mark.parametrize("name", ["follower", "checkpoint", "clock"])
-def test_limits_are_durations(name: str) -> None:
-    with pytest.raises(InvalidDuration):
-        HealthLimits(**{name: "soon"})
+def test_what_is_for_somebody_to_see_to_is_no_reason_to_ask_another_database() -> None:
+    assert Health(True).ready
+    assert NOT_READY.issubset(REASONS)
+    for code in REASONS:
+        assert Health(False, (HealthReason(code, "why"),)).ready == (code not in NOT_READY)
+    both = (HealthReason("archive_failed", "why"), HealthReason("replication_lag", "why"))
+    assert not Health(False, both).ready
