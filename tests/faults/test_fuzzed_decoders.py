@@ -53,6 +53,7 @@ EXEMPT: Final = {
     "tidal.serve.arrow:_read": "as read_table",
     "tidal.serve.endpoints:parsed": "parse_json and pydantic",
     "tidal.store:decode_identity": "decode_place, of which it returns a part",
+    "tidal.store:load_following": "decode_following with the file's name in errors; the bytes are an id",
     "tidal.wal.frames:decode_frames": "decode_payload and decode_singles with the file's name in errors",
     "tidal.wal.sift:_claimed_bytes": "a length, after which decode_frame looks at the frame",
 }

@@ -122,7 +122,7 @@ class StoreHost:
     # ------------------------------------------------------------------------------ seldom
 
     def end_following(self, epoch: int) -> None:
-        """Make the store one by itself: its next writer is of the epoch after this one, which it has claimed."""
+        """Make the store one by itself: its next writer is of the epoch after this one, and claimed it."""
         self._log.raise_epoch(epoch)
         self._remembered.promote(epoch + 1)
 
