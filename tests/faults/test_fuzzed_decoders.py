@@ -48,7 +48,7 @@ EXEMPT: Final = {
     "tidal.regions.region:Region.on_message": "Exchange.on_message with a store",
     "tidal.replication.receiver:SegmentReceiver.on_message": _HAS_A_STORE,
     "tidal.replication.running:Core.on_message": "a protocol",
-    "tidal.replication.shipper:Shipper.on_message": _HAS_A_STORE,
+    "tidal.replication.shipper:WalShipper.on_message": _HAS_A_STORE,
     "tidal.serve.arrow:read_table": "pyarrow's reader; tests/serve/test_arrow.py changes bytes of a stream",
     "tidal.serve.arrow:_read": "as read_table",
     "tidal.serve.endpoints:parsed": "parse_json and pydantic",

@@ -4,7 +4,7 @@ from tidal.replication.identity import RegionId, SegmentId, ShardId
 from tidal.replication.lag import Lag, Position
 from tidal.replication.receiver import Host, Refusal, SegmentReceiver
 from tidal.replication.running import Running
-from tidal.replication.shipper import FollowerStatus, Shipment, Shipper
+from tidal.replication.shipper import FollowerStatus, Shipment, WalShipper
 from tidal.replication.transport import Channels, Outgoing, Subscription, Transport
 
 __all__ = [
@@ -21,7 +21,7 @@ __all__ = [
     "SegmentReceiver",
     "ShardId",
     "Shipment",
-    "Shipper",
     "Subscription",
     "Transport",
+    "WalShipper",
 ]

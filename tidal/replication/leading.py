@@ -20,7 +20,7 @@ from tidal.replication.claims import LaterClaim, claim_epoch
 from tidal.replication.feed import LogFeed, Origin
 from tidal.replication.giving import Giver
 from tidal.replication.running import Running, waited
-from tidal.replication.shipper import FollowerStatus, Shipment, Shipper
+from tidal.replication.shipper import FollowerStatus, Shipment, WalShipper
 from tidal.replication.transport import Transport
 from tidal.schema import Duration, parse_duration
 from tidal.schema.durations import NS_PER_SECOND
@@ -78,7 +78,7 @@ def claim_of(fs: FileSystem, paths: StorePaths, identity: LogIdentity, name: str
 
 def make_shipper(
     led: Led, max_payload: int, followers: Iterable[str] = (), hold_bytes: int | None = HOLD_BYTES_DEFAULT
-) -> Shipper:
+) -> WalShipper:
     """Return the shipper of a store, which keeps its log for these followers and for earlier ones."""
     marks = led.marks
 
@@ -102,7 +102,7 @@ def make_shipper(
         hold=hold,
         hold_bytes=hold_bytes,
     )
-    return Shipper(feed, led.log, shipment, names)
+    return WalShipper(feed, led.log, shipment, names)
 
 
 class Shipping:

@@ -25,7 +25,7 @@ _logger = logging.getLogger(__name__)
 
 
 class Core(Protocol):
-    """What a thread drives: a Shipper or a SegmentReceiver."""
+    """What a thread drives: a WalShipper or a SegmentReceiver."""
 
     def on_message(self, data: bytes, now: int) -> list[Outgoing]: ...
 

@@ -98,7 +98,7 @@ class Shipment:
     hold_bytes: int | None = None  # of the log that one follower may keep; None: any
 
 
-class Shipper:
+class WalShipper:
     """Sends a log. Calls must not overlap; what they return is to be sent, and may be lost.
 
     ``deposed`` is the error of a leader that another one has followed: it sends nothing more.

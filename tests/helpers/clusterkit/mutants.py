@@ -21,7 +21,7 @@ from tidal.replication.continued import FollowerLog
 from tidal.replication.feed import LogFeed
 from tidal.replication.parting import Parting
 from tidal.replication.receiver import SegmentReceiver
-from tidal.replication.shipper import Shipper
+from tidal.replication.shipper import WalShipper
 from tidal.testing.cluster import simulate
 
 
@@ -181,7 +181,7 @@ LEADER_MUTANTS = (
     Mutant("a follower gives up too early", "leader", _patch(Parting, "on_foreign", _found_at_once)),
     Mutant("a materializer keeps what was cut off", "leader", _patch(Anew, "restore", _nothing)),
     Mutant("a follower applies twice", "leader", _patch(StoreHost, "take", _twice)),
-    Mutant("an old leader goes on", "leader", _patch(Shipper, "depose", _nothing)),
+    Mutant("an old leader goes on", "leader", _patch(WalShipper, "depose", _nothing)),
 )
 
 MUTANTS = (*REGION_MUTANTS, *LEADER_MUTANTS)

@@ -17,7 +17,7 @@ from tidal.format.segment import SEAL, SEAL_MAGIC
 from tidal.opening.arguments import checked_settings
 from tidal.opening.options import StoreOptions, Wiring
 from tidal.opening.stored import open_store
-from tidal.replication import Shipper
+from tidal.replication import WalShipper
 from tidal.replication.leading import make_shipper
 from tidal.schema import Schema, SchemaBuilder
 from tidal.store import StorePaths, load_store, name_store, prepare_store
@@ -89,7 +89,7 @@ class Link:
         self.now = 10**18
         self.followers = list(followers)
         self.leader = leader
-        self.shipper: Shipper = make_shipper(leader._led("leader"), max_payload, names, hold_bytes)
+        self.shipper: WalShipper = make_shipper(leader._led("leader"), max_payload, names, hold_bytes)
         self.carry: Callable[[bytes], list[bytes]] = lambda payload: [payload]  # from the leader
         self.carry_back: Callable[[bytes], list[bytes]] = lambda payload: [payload]
         self.sent: list[bytes] = []  # from the leader

@@ -12,7 +12,7 @@ from tidal.opening import StoreOptions
 from tidal.replication.claims import LaterClaim, claim_epoch
 from tidal.replication.lag import Position
 from tidal.replication.leading import make_shipper
-from tidal.replication.shipper import Shipper
+from tidal.replication.shipper import WalShipper
 from tidal.replication.transport import Outgoing, Transport
 from tidal.schema import SchemaBuilder
 from tidal.testing.cluster.lineage import Lineages, SimEvent
@@ -35,7 +35,7 @@ class LogNode:
         self.machine = Machine(world, name, SCHEMA, sync=world.rng.choice(("group", "os")))
         self.machine.disk = MemoryDisk(image)
         self.db: FollowerDb | None = None
-        self.shipper: Shipper | None = None
+        self.shipper: WalShipper | None = None
         self._later: LaterClaim | None = None
         self._life = 0
         self._marked = 0  # what it said that it has
