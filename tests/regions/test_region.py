@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Iterator
@@ -254,7 +255,11 @@ def test_a_full_disk_and_a_transport_that_fails_are_waited_for(
         with RegionLink(region, transport) as linked:
             assert went_on.wait(60)
         assert linked.failure is None
-    assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
+    assert [record.levelname for record in said_by_links(caplog)] == ["WARNING", "WARNING"]
+
+
+def said_by_links(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
+    return [record for record in caplog.records if record.name == link.__name__]
 
 
 def test_why_a_link_ended_is_known(
@@ -266,7 +271,7 @@ def test_why_a_link_ended_is_known(
             closed = RegionLink(region, transport)
         closed._thread.join(60)
         assert isinstance(closed.failure, TransportClosed)
-        assert not caplog.records[0].exc_info
+        assert not said_by_links(caplog)[0].exc_info
 
         def step(now: int) -> list[bytes]:
             raise ValueError("a bug")
@@ -275,7 +280,7 @@ def test_why_a_link_ended_is_known(
         with InProcessTransport() as transport, RegionLink(region, transport) as broken:
             broken._thread.join(60)
         assert isinstance(broken.failure, ValueError)
-        assert "a bug" in str(caplog.records[1].exc_info)
+        assert "a bug" in str(said_by_links(caplog)[1].exc_info)
 
 
 def test_a_link_ends_with_its_database(tmp_path: Path) -> None:
