@@ -15,6 +15,7 @@ import doctest
 import importlib
 import io
 import json
+import logging
 import os
 import pkgutil
 import re
@@ -109,7 +110,18 @@ def run_block(block: Block, page: Path, namespace: dict[str, Any]) -> None:
     exec(compile(ast.increment_lineno(tree, block.line - 1), str(page), "exec"), namespace)
 
 
+@pytest.fixture
+def quiet() -> Iterator[None]:
+    """A page that shows how to listen to the log is not heard by the tests after it."""
+    logger = logging.getLogger("tidal")
+    level, handlers = logger.level, list(logger.handlers)
+    yield
+    logger.setLevel(level)
+    logger.handlers[:] = handlers
+
+
 @page_of
+@pytest.mark.usefixtures("quiet")
 def test_python_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     namespace: dict[str, Any] = {"__name__": "docs"}
