@@ -9,7 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from replicakit import SCHEMA, Link, events, lead_from, leader_at, log_bytes, open_as_follower, same_state
+from replicakit import (
+    SCHEMA,
+    Link,
+    events,
+    follower_ahead,
+    lead_from,
+    leader_at,
+    log_bytes,
+    open_as_follower,
+    same_state,
+)
 from waiting import until
 
 import tidal
@@ -222,14 +232,7 @@ def test_what_the_new_leader_never_had_is_cut_off_and_kept(tmp_path: Path) -> No
 
 def test_two_leaders_later_what_differs_is_still_found(tmp_path: Path) -> None:
     """The follower missed an epoch: the newest leader's own start is not the place to go back to."""
-    with leader_at(tmp_path / "a") as old, open_as_follower(tmp_path / "c", old, "c") as follower:
-        with open_as_follower(tmp_path / "b", old, "b") as behind:
-            link = Link(old, [behind, follower]).start()
-            events(old, 100)
-            link.turns()
-            link.followers = [follower]
-            events(old, 100, start=100)
-            link.turns()
+    with follower_ahead(tmp_path) as follower:
         with lead_from(tmp_path / "b") as second:
             events(second, 300, seed=5, start=100)
         with lead_from(tmp_path / "b") as third:

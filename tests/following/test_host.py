@@ -7,21 +7,23 @@ import shutil
 from pathlib import Path
 
 import pytest
-from replicakit import Link, events, lead_from, leader_at, log_bytes, open_as_follower, same_state
+from replicakit import (
+    Link,
+    events,
+    follower_ahead,
+    lead_from,
+    leader_at,
+    log_bytes,
+    open_as_follower,
+    same_state,
+)
 
 import tidal
 
 
 def test_a_follower_goes_back_further_than_to_where_its_leader_s_epoch_began(tmp_path: Path) -> None:
     """The newest leader's own start is within what the follower has, after the place where they parted."""
-    with leader_at(tmp_path / "a") as old, open_as_follower(tmp_path / "c", old, "c") as follower:
-        with open_as_follower(tmp_path / "b", old, "b") as behind:
-            link = Link(old, [behind, follower]).start()
-            events(old, 100)
-            link.turns()
-            link.followers = [follower]
-            events(old, 100, start=100)
-            link.turns()
+    with follower_ahead(tmp_path) as follower:
         with lead_from(tmp_path / "b") as second:
             events(second, 50, seed=5, start=100)
         with lead_from(tmp_path / "b") as third:

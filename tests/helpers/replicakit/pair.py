@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -138,3 +139,17 @@ def log_bytes(folder: Path) -> dict[str, bytes]:
 def same_state(one: tidal.TidalDb, other: tidal.TidalDb) -> bool:
     """Whether two databases have the same state, bit for bit."""
     return one._ledger.state_digest() == other._ledger.state_digest()
+
+
+@contextlib.contextmanager
+def follower_ahead(folder: Path) -> Iterator[FollowerDb]:
+    """A follower in folder ``c`` with 200 events of the leader in ``a``; the closed one in ``b`` has 100 of them."""
+    with leader_at(folder / "a") as old, open_as_follower(folder / "c", old, "c") as follower:
+        with open_as_follower(folder / "b", old, "b") as behind:
+            link = Link(old, [behind, follower]).start()
+            events(old, 100)
+            link.turns()
+            link.followers = [follower]
+            events(old, 100, start=100)
+            link.turns()
+        yield follower
