@@ -143,7 +143,7 @@ def same_state(one: tidal.TidalDb, other: tidal.TidalDb) -> bool:
 
 @contextlib.contextmanager
 def follower_ahead(folder: Path) -> Iterator[FollowerDb]:
-    """A follower in folder ``c`` with 200 events of the leader in ``a``; the closed one in ``b`` has 100 of them."""
+    """A follower in ``c`` with 200 events of the leader in ``a``; the closed one in ``b`` has 100 of them."""
     with leader_at(folder / "a") as old, open_as_follower(folder / "c", old, "c") as follower:
         with open_as_follower(folder / "b", old, "b") as behind:
             link = Link(old, [behind, follower]).start()
