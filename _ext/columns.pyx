@@ -10,6 +10,7 @@ The functions that take bytes check every length before a kernel touches them.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from libc.stdint cimport INT64_MAX
 from libc.string cimport memset
 
 import numpy as np
@@ -21,6 +22,7 @@ cdef enum:
     SAMPLE_STRIDE = 2048
     PROBES_PER_WORD = 8        # a dictionary that needs more is being attacked, or is useless
     WHOLE_MAX = 1 << 24        # a float32 holds each integer up to here
+    DISTINCT_MAX = 1 << 24
 
 WHOLE_WEIGHT_MAX = WHOLE_MAX
 
@@ -124,6 +126,78 @@ cdef void measure_words(const uint64_t *words, Py_ssize_t count, Spread *spread_
     spread_out.value_bits, spread_out.delta_bits, spread_out.sampled = value_bits, delta_bits, sampled
 
 
+cdef uint32_t join_codes(
+    const uint8_t *planes, Py_ssize_t count, int width, uint32_t *codes_out
+) noexcept nogil:
+    """join_words() for numbers of 32 bits; returns the largest."""
+    cdef Py_ssize_t block, start, i, size
+    cdef int plane, shift
+    cdef const uint8_t *source
+    cdef uint32_t largest = 0
+    for block in range((count + BLOCK - 1) // BLOCK):
+        start = block * BLOCK
+        size = min(<Py_ssize_t>BLOCK, count - start)
+        source = planes + start
+        for i in range(size):
+            codes_out[start + i] = source[i]
+        for plane in range(1, width):
+            shift = 8 * plane
+            source = planes + plane * count + start
+            for i in range(size):
+                codes_out[start + i] |= <uint32_t>source[i] << shift
+        for i in range(size):
+            largest = max(largest, codes_out[start + i])
+    return largest
+
+
+cdef inline uint64_t cell_of(
+    uint64_t word, const uint32_t *table, int table_bits, const uint64_t *values, int64_t *probes_left
+) noexcept nogil:
+    """The cell of a table of codes + 1 that holds a word's, or the empty one where it belongs."""
+    cdef uint64_t mask = (<uint64_t>1 << table_bits) - 1
+    cdef uint64_t cell = (word * <uint64_t>0x9E3779B97F4A7C15) >> (64 - table_bits)
+    while table[cell] and values[table[cell] - 1] != word and probes_left[0] >= 0:
+        cell = (cell + 1) & mask
+        probes_left[0] -= 1
+    return cell
+
+
+cdef Py_ssize_t count_distinct(
+    const uint64_t *words, Py_ssize_t count, Py_ssize_t limit, Py_ssize_t found,
+    uint32_t *table, int table_bits, uint64_t *values, uint32_t *times
+) noexcept nogil:
+    # Adds to the distinct words found before. Returns how many there are now, or -1 as find_distinct().
+    cdef Py_ssize_t i
+    cdef int64_t probes_left = PROBES_PER_WORD * <int64_t>count
+    cdef uint64_t cell
+    for i in range(count):
+        cell = cell_of(words[i], table, table_bits, values, &probes_left)
+        if probes_left < 0 or (not table[cell] and found == limit):
+            return -1
+        if not table[cell]:
+            values[found] = words[i]
+            found += 1
+            table[cell] = <uint32_t>found
+        times[table[cell] - 1] += 1
+    return found
+
+
+cdef bint find_codes(
+    const uint64_t *words, Py_ssize_t count, const uint32_t *table, int table_bits, const uint64_t *values,
+    uint32_t *codes_out
+) noexcept nogil:
+    # Returns whether all were known.
+    cdef Py_ssize_t i
+    cdef int64_t probes_left = INT64_MAX
+    cdef uint64_t cell
+    cdef bint known = True
+    for i in range(count):
+        cell = cell_of(words[i], table, table_bits, values, &probes_left)
+        known = known and table[cell] != 0
+        codes_out[i] = table[cell] - 1
+    return known
+
+
 cdef Py_ssize_t find_distinct(
     const uint64_t *words, Py_ssize_t count, Py_ssize_t limit,
     uint32_t *table, int table_bits, uint64_t *values_out, uint32_t *codes_out,
@@ -132,14 +206,11 @@ cdef Py_ssize_t find_distinct(
     # table has 2**table_bits zeroed cells that hold a code + 1.
     cdef Py_ssize_t i, found = 0
     cdef int64_t probes_left = PROBES_PER_WORD * <int64_t>count
-    cdef uint64_t cell, mask = (<uint64_t>1 << table_bits) - 1
+    cdef uint64_t cell
     for i in range(count):
-        cell = (words[i] * <uint64_t>0x9E3779B97F4A7C15) >> (64 - table_bits)
-        while table[cell] and values_out[table[cell] - 1] != words[i]:
-            cell = (cell + 1) & mask
-            probes_left -= 1
-            if probes_left < 0:
-                return -1
+        cell = cell_of(words[i], table, table_bits, values_out, &probes_left)
+        if probes_left < 0:
+            return -1
         if not table[cell]:
             if found == limit:
                 return -1
@@ -232,6 +303,83 @@ def distinct(const uint64_t[::1] words, uint32_t limit):
     return None if found < 0 else (values[:found], codes)
 
 
+def codes(const uint8_t[::1] planes, Py_ssize_t count, int width, Py_ssize_t limit):
+    """Return the numbers that split() took apart, uint32[n]; ValueError for one that is not below limit."""
+    cdef uint32_t largest
+    if width > 4:
+        raise ValueError(f"{width} byte planes; a code has 1 to 4")
+    _check_planes(planes.shape[0], count, width)
+    joined = np.empty(count, np.uint32)
+    cdef uint32_t[::1] out = joined
+    with nogil:
+        largest = join_codes(&planes[0], count, width, &out[0])
+    if largest >= limit:
+        raise ValueError(f"code {largest} in a dictionary of {limit} words")
+    return joined
+
+
+cdef class Distinct:
+    """The distinct words of many columns: each gets a code, in the order of their first appearance.
+
+    ``limit``: how many there may be. Past it, or where words were chosen to collide, add() returns False, and
+    this is of no use any more.
+    """
+
+    cdef uint32_t[::1] table        # cells of a code + 1
+    cdef uint64_t[::1] words
+    cdef uint32_t[::1] times
+    cdef int table_bits
+    cdef Py_ssize_t count
+    cdef bint failed
+
+    def __cinit__(self, uint32_t limit):
+        if not 1 <= limit <= DISTINCT_MAX:
+            raise ValueError(f"limit {limit} is not in 1 .. 2**24")
+        self.table_bits = (2 * <int>limit).bit_length()
+        self.table = np.zeros(1 << self.table_bits, np.uint32)
+        self.words = np.empty(limit, np.uint64)
+        self.times = np.zeros(limit, np.uint32)
+
+    def __len__(self):
+        return self.count
+
+    @property
+    def values(self):
+        """The words by code, uint64[n]."""
+        return np.asarray(self.words)[: self.count].copy()
+
+    @property
+    def counts(self):
+        """How often each was added, uint32[n]."""
+        return np.asarray(self.times)[: self.count].copy()
+
+    def add(self, const uint64_t[::1] words):
+        """Take in the words of a column; return whether there was room for all."""
+        cdef Py_ssize_t count = words.shape[0], found
+        if count and not self.failed:
+            with nogil:
+                found = count_distinct(
+                    &words[0], count, self.words.shape[0], self.count, &self.table[0], self.table_bits,
+                    &self.words[0], &self.times[0])
+            self.failed = found < 0
+            self.count = max(found, self.count)
+        return not self.failed
+
+    def codes(self, const uint64_t[::1] words):
+        """Return the code of each word, uint32[n]; ValueError for a word that was not added."""
+        cdef Py_ssize_t count = words.shape[0]
+        cdef bint known = True
+        found = np.empty(count, np.uint32)
+        cdef uint32_t[::1] out = found
+        if count:
+            with nogil:
+                known = find_codes(
+                    &words[0], count, &self.table[0], self.table_bits, &self.words[0], &out[0])
+        if not known:
+            raise ValueError("a word that was not added")
+        return found
+
+
 def whole_weights(const float[::1] weights):
     """Return zigzag integers equal to the weights, or None if one is no integer up to 2**24 (or is -0.0)."""
     cdef Py_ssize_t i, count = weights.shape[0]
@@ -273,6 +421,22 @@ def weights_of_whole(const uint64_t[::1] words):
             target[i] = <float><int64_t>unzigzag(source[i])
     if largest > 2 * WHOLE_MAX and int(np.max(words)) > 2 * WHOLE_MAX:
         raise ValueError("a whole weight is beyond 2**24")
+    return weights
+
+
+def weights_of_plane(const uint8_t[::1] plane, Py_ssize_t count):
+    """weights_of_whole() of the words in one byte plane: most weights are small numbers."""
+    cdef Py_ssize_t i
+    cdef int32_t code
+    _check_planes(plane.shape[0], count, 1)
+    weights = np.empty(count, np.float32)
+    cdef float[::1] out = weights
+    cdef const uint8_t *source = &plane[0]
+    cdef float *target = &out[0]
+    with nogil:
+        for i in range(count):
+            code = source[i]
+            target[i] = <float>((code >> 1) ^ -(code & 1))
     return weights
 
 

@@ -1,19 +1,25 @@
-"""The archive of format version 1 in tests/data/format/v1 is read for ever, by every later version."""
+"""The archives in tests/data/format are read for ever, by every later version; v2 has dictionaries."""
 
 from __future__ import annotations
 
-from golden_v1 import EPOCH, FOLDER, IDENTITY, expected, schema
+from pathlib import Path
+
+import pytest
+from golden_v1 import DICTIONARIES, EPOCH, FOLDER, IDENTITY, expected, schema
 
 from tidal.archive import ArchiveFile, verify_archive
 from tidal.durable import OsFileSystem
 from tidal.format.archive import PlainHash
 from tidal.wal.segments import read_segment, require_header, walk_to_end
 
-PATH = FOLDER / f"archive-{1:020}.arc"
+PATHS = [folder / f"archive-{1:020}.arc" for folder in (FOLDER, DICTIONARIES)]
+of_each_version = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.parent.name)
 
 
-def test_the_golden_archive_holds_what_the_golden_log_holds() -> None:
-    header = verify_archive(OsFileSystem(), PATH)
+@of_each_version
+def test_the_golden_archive_holds_what_the_golden_log_holds(path: Path) -> None:
+    header = verify_archive(OsFileSystem(), path)
+    assert header.dictionaries == (0 if path == PATHS[0] else 3)
     plain = PlainHash()
     for batch in expected():
         plain.add(batch)
@@ -26,8 +32,9 @@ def test_the_golden_archive_holds_what_the_golden_log_holds() -> None:
     assert header.segment_bytes == len(data)
 
 
-def test_the_golden_archive_reads_as_it_was_written() -> None:
-    with ArchiveFile(OsFileSystem(), PATH) as file:
+@of_each_version
+def test_the_golden_archive_reads_as_it_was_written(path: Path) -> None:
+    with ArchiveFile(OsFileSystem(), path) as file:
         assert file.schema == schema()
         ((first, batch),) = file.events()
     assert (first, len(batch)) == (1, sum(map(len, expected())))

@@ -1,4 +1,4 @@
-"""What reading an archive takes, whatever is in the file: less than 32 MiB."""
+"""What reading an archive takes, whatever is in the file: less than 32 MiB beside its dictionaries."""
 
 from __future__ import annotations
 

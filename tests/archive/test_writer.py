@@ -147,11 +147,11 @@ def test_events_that_were_encoded_wrongly_do_not_pass(
     """The hash that the file must match is of the segment's own batches."""
     encode = writer_module.encode_block
 
-    def wrong(batch: EventBatch, first_seq: int, received_at: int) -> Any:
+    def wrong(batch: EventBatch, first_seq: int, received_at: int, codes: Any) -> Any:
         weight = batch.weight.copy()
         weight[3] += 1
         return encode(
-            EventBatch(batch.entity_id, batch.type_id, weight, batch.timestamp), first_seq, received_at
+            EventBatch(batch.entity_id, batch.type_id, weight, batch.timestamp), first_seq, received_at, codes
         )
 
     monkeypatch.setattr(writer_module, "encode_block", wrong)

@@ -20,6 +20,7 @@ from tidal.errors import FormatError, FormatTooNew
 from tidal.format import archive
 from tidal.format.archive import (
     ARCHIVE_HEADER,
+    ARCHIVE_VERSION,
     BLOCK_ENTRY,
     BLOCK_PLAIN_BYTES_MAX,
     ArchiveHeader,
@@ -29,13 +30,15 @@ from tidal.format.archive import (
     check_directory,
     decode_archive_header,
     decode_block,
+    decode_dictionaries,
     decode_entries,
     encode_archive,
     encode_block,
     header_hash,
     parse_archive_name,
 )
-from tidal.format.payload import DIRECTORY, EVENTS_PER_BATCH_MAX, SUMMARY, TAG_TIMESTAMP
+from tidal.format.dictionary import DICTIONARIES_MAX, decode_dictionary, encode_dictionary
+from tidal.format.payload import DIRECTORY, EVENTS_PER_BATCH_MAX, SUMMARY, TAG_TIMESTAMP, TAG_USER_ID
 from tidal.format.segment import NO_HASH, LogIdentity, Seal, SegmentHeader
 from tidal.schema import EventBatch, IdColumn, NewKey, SchemaBuilder
 from tidal.schema.evolution import schema_to_json
@@ -57,12 +60,13 @@ def batch(count: int, first: int = 1) -> EventBatch:
     )
 
 
-def made(batches: Sequence[EventBatch]) -> tuple[ArchiveHeader, bytes]:
-    """Header and bytes of an archive with each batch as a block."""
+def made(batches: Sequence[EventBatch], users: np.ndarray | None = None) -> tuple[ArchiveHeader, bytes]:
+    """Header and bytes of an archive with each batch as a block; ``users``: a dictionary of these."""
     plain, blocks, seq = PlainHash(), [], 1
+    codes = {} if users is None else {TAG_USER_ID: lambda ids: np.searchsorted(users, ids).astype(np.uint32)}
     for events in batches:
         plain.add(events)
-        blocks.append(encode_block(events, seq, TIME))
+        blocks.append(encode_block(events, seq, TIME, codes))
         seq += len(events)
     times = np.concatenate([events.timestamp for events in batches])
     segment = SegmentHeader(IDENTITY, 1, TIME, NO_HASH)
@@ -75,7 +79,8 @@ def made(batches: Sequence[EventBatch]) -> tuple[ArchiveHeader, bytes]:
         bytes([1]) + bytes(31),
         blake3(b"").digest(),
     )
-    header, parts = encode_archive(segment, seal, 1000, SCHEMA, blocks, plain.digest())
+    words = [] if users is None else [encode_dictionary(TAG_USER_ID, users)]
+    header, parts = encode_archive(segment, seal, 1000, SCHEMA, blocks, plain.digest(), words)
     return header, b"".join(parts)
 
 
@@ -84,11 +89,24 @@ def decoded(data: bytes) -> tuple[ArchiveHeader, list[BlockEntry], list[EventBat
     front = data[ARCHIVE_HEADER.size : header.directory_end]
     check_directory(header, front)
     entries = list(decode_entries(header, front[header.schema_bytes :]))
-    batches = [decode_block(it, data[it.offset : it.offset + it.stored_bytes]) for it in entries]
+    shared = {
+        it.tag: decode_dictionary(it, data[place : place + it.stored_bytes])
+        for it, places in decode_dictionaries(header, front[header.schema_bytes :])
+        for place in reversed(places)
+    }
+    batches = [decode_block(it, data[it.offset : it.offset + it.stored_bytes], shared) for it in entries]
     return header, entries, batches
 
 
+def with_users(count: int, first: int) -> EventBatch:
+    """Users without a pattern, so that a dictionary of them pays."""
+    rows = np.arange(first, first + count)
+    return replace(batch(count, first), user_id=IdColumn(USERS[rows % 3]))
+
+
+USERS = np.sort(np.random.default_rng(1).integers(0, 2**64, 3, np.uint64))
 HEADER, DATA = made([batch(5), batch(3, 6)])
+SHARED_HEADER, SHARED = made([with_users(40, 1), with_users(30, 41)], USERS)
 
 
 def test_what_is_encoded_comes_back() -> None:
@@ -104,31 +122,65 @@ def test_what_is_encoded_comes_back() -> None:
     assert batches[1].new_keys == (NewKey("item", 6, "key 6"),)
 
 
+def test_ids_of_a_dictionary_come_back() -> None:
+    header, entries, batches = decoded(SHARED)
+    assert (header, header.dictionaries) == (SHARED_HEADER, 1)
+    assert [it.events for it in entries] == [40, 30]
+    found = np.concatenate([it.user_id.values for it in batches if it.user_id])
+    assert found.tolist() == USERS[np.arange(1, 71) % 3].tolist()
+    for entry in entries:
+        stored = SHARED[entry.offset : entry.offset + entry.stored_bytes]
+        with pytest.raises(FormatError, match=f"column {TAG_USER_ID} is of a dictionary that is not there"):
+            decode_block(entry, stored)
+        with pytest.raises(FormatError, match="in a dictionary of 2 words"):
+            decode_block(entry, stored, {TAG_USER_ID: USERS[:2]})
+
+
+def test_only_what_has_dictionaries_needs_the_new_version() -> None:
+    assert [DATA[8], DATA[10]] == [archive.ARCHIVE_VERSION_PLAIN] * 2
+    assert [SHARED[8], SHARED[10]] == [archive.ARCHIVE_VERSION] * 2
+    head = bytearray(SHARED[: ARCHIVE_HEADER.size - 32])
+    head[8] = head[10] = archive.ARCHIVE_VERSION_PLAIN
+    again = bytes(head) + blake3(b"tidal archive header 1\0" + head).digest() + SHARED[ARCHIVE_HEADER.size :]
+    with pytest.raises(FormatError, match="never written"):
+        decoded(again)
+
+
+def test_dictionaries_that_leave_no_room_for_blocks_are_refused() -> None:
+    directory = SHARED[ARCHIVE_HEADER.size + SHARED_HEADER.schema_bytes : SHARED_HEADER.directory_end]
+    ((entry, _),) = decode_dictionaries(SHARED_HEADER, directory)
+    header = replace(SHARED_HEADER, stored_bytes=2 * entry.stored_bytes)
+    with pytest.raises(FormatError, match="twice, beside blocks"):
+        decode_dictionaries(header, directory)
+
+
 def test_the_header_s_hash_stands_for_the_whole_file() -> None:
     other, _ = made([batch(5), batch(3, 7)])
     assert header_hash(HEADER) == DATA[ARCHIVE_HEADER.size - 32 : ARCHIVE_HEADER.size]
     assert header_hash(other) != header_hash(HEADER)
 
 
-def test_every_bit_is_under_a_hash() -> None:
-    for position in range(len(DATA)):
+@pytest.mark.parametrize("data", [DATA, SHARED], ids=["plain", "with dictionaries"])
+def test_every_bit_is_under_a_hash(data: bytes) -> None:
+    for position in range(len(data)):
         for bit in range(8):
-            damaged = bytearray(DATA)
+            damaged = bytearray(data)
             damaged[position] ^= 1 << bit
             with pytest.raises(FormatError):
                 decoded(bytes(damaged))
 
 
-def test_every_cut_and_every_addition_is_noticed() -> None:
-    for size in range(len(DATA)):
+@pytest.mark.parametrize("data", [DATA, SHARED], ids=["plain", "with dictionaries"])
+def test_every_cut_and_every_addition_is_noticed(data: bytes) -> None:
+    for size in range(len(data)):
         with pytest.raises(FormatError):
-            decoded(DATA[:size])
-    with pytest.raises(FormatError, match=f"the file has {len(DATA) + 1} bytes"):
-        decoded(DATA + b"\0")
+            decoded(data[:size])
+    with pytest.raises(FormatError, match=f"the file has {len(data) + 1} bytes"):
+        decoded(data + b"\0")
 
 
 def test_a_newer_format_is_told_from_damage() -> None:
-    for offset, value in ((10, 2), (12, 1)):  # the oldest reader; a flag that must be known
+    for offset, value in ((10, ARCHIVE_VERSION + 1), (12, 1)):  # the oldest reader; a flag that must be known
         head = bytearray(DATA[: ARCHIVE_HEADER.size - 32])
         head[offset] = value
         newer = (
@@ -380,8 +432,12 @@ def test_the_page_has_the_fields(title: str, layout: struct.Struct) -> None:
 def test_the_page_has_the_numbers() -> None:
     found = tables(PAGE)
     head = {row[2]: row[3] for row in found["offset:Archive header"]}
-    assert (head["magic"], head["version"]) == (f"`{archive.ARCHIVE_MAGIC.decode()}`", "1")
+    assert (head["magic"], head["version"]) == (
+        f"`{archive.ARCHIVE_MAGIC.decode()}`",
+        f"{archive.ARCHIVE_VERSION} with dictionaries, else {archive.ARCHIVE_VERSION_PLAIN}",
+    )
     assert head["blocks"].endswith(f"1 to {archive.BLOCKS_MAX}")
+    assert head["dictionaries"].startswith(f"u32, 0 to {DICTIONARIES_MAX};")
     entry = next({row[2]: row[3] for row in rows} for name, rows in found.items() if "The directory" in name)
     assert entry["plain"].endswith(f"at most {BLOCK_PLAIN_BYTES_MAX}")
     assert entry["count"].endswith(f"1 to {EVENTS_PER_BATCH_MAX}")

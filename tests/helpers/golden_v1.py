@@ -1,4 +1,4 @@
-"""What is in the golden files of format version 1, and where they are."""
+"""What is in the golden files of the formats, and where they are: v1, and what later versions brought."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tidal.schema import Schema, SchemaBuilder
 from tidal.schema.events import TIME_MIN_NS, EventBatch, IdColumn, NewKey
 
 FOLDER = Path(__file__).parents[1] / "data" / "format" / "v1"
+DICTIONARIES = FOLDER.parent / "v2"  # an archive of the same events
 IDENTITY = LogIdentity(bytes(range(16)), epoch=3)
 EPOCH = 1_600_000_000_000_000_000
 

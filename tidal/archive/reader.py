@@ -9,6 +9,7 @@ from typing import Self
 
 from blake3 import blake3
 
+from tidal.archive.dictionaries import Placed, read_copies, read_dictionaries
 from tidal.durable import File, FileSystem
 from tidal.errors import CorruptArchive, FormatError, FormatTooNew, MissingSegment, SchemaError
 from tidal.format.archive import (
@@ -19,8 +20,10 @@ from tidal.format.archive import (
     check_directory,
     decode_archive_header,
     decode_block,
+    decode_dictionaries,
     decode_entries,
 )
+from tidal.format.payload import Shared
 from tidal.schema import EventBatch, Schema
 from tidal.schema.evolution import schema_from_json
 from tidal.wal.reader import Wanted, cut_rows
@@ -29,8 +32,9 @@ from tidal.wal.reader import Wanted, cut_rows
 class ArchiveFile:
     """An open archive file: ``header``, ``schema``, its blocks. Use it in a ``with`` block, or close() it.
 
-    Header, schema and directory were checked when it is made; blocks are when they are read. Memory: the
-    directory and one block. Raises CorruptArchive, FormatTooNew, StorageError.
+    Header, schema and directory were checked when it is made; dictionaries and blocks are when they are read,
+    the dictionaries with the first block. Memory: the directory, the dictionaries (DICTIONARY_IDS_MAX ids)
+    and one block. Raises CorruptArchive, FormatTooNew, StorageError.
     """
 
     def __init__(self, fs: FileSystem, path: Path, *, from_device: bool = False) -> None:
@@ -40,6 +44,7 @@ class ArchiveFile:
             if from_device:
                 self._file.drop_cache()
             self.header, self.schema, self._directory = self._read_front()
+            self._shared: Shared | None = None  # before the first block
         except BaseException:
             self.close()
             raise
@@ -86,10 +91,13 @@ class ArchiveFile:
     def verify(self) -> None:
         """Check every byte, decode every event, and compare both hashes of the whole."""
         stored_hash, plain_hash = blake3(), PlainHash()
+        placed = self._dictionaries()
+        stored_hash.update(self._copies(placed, 0))
         for entry in self.blocks():
             stored = self._stored(entry)
             stored_hash.update(stored)
             plain_hash.add(self._decode(entry, stored))
+        stored_hash.update(self._copies(placed, 1))
         if stored_hash.digest() != self.header.stored_hash:
             raise CorruptArchive(self.path, self.header.directory_end, "the blocks do not match their hash")
         if plain_hash.digest() != self.header.plain_hash:
@@ -101,9 +109,27 @@ class ArchiveFile:
     def _stored(self, entry: BlockEntry) -> bytes:
         return self._file.read_at(entry.offset, entry.stored_bytes)
 
-    def _decode(self, entry: BlockEntry, stored: bytes) -> EventBatch:
+    def _dictionaries(self) -> Placed:
         try:
-            return decode_block(entry, stored)
+            return decode_dictionaries(self.header, self._directory)
+        except FormatError as error:
+            at = ARCHIVE_HEADER.size + self.header.schema_bytes
+            raise CorruptArchive(self.path, at, str(error)) from error
+
+    def _copies(self, placed: Placed, number: int) -> bytes:
+        """Return the bytes of all dictionaries, each checked: the first copies, or the second."""
+        parts = []
+        for _, place, stored, ids in read_copies(self._file, placed, number):
+            if isinstance(ids, str):
+                raise CorruptArchive(self.path, place, ids)
+            parts.append(stored)
+        return b"".join(parts)
+
+    def _decode(self, entry: BlockEntry, stored: bytes) -> EventBatch:
+        if self._shared is None:
+            self._shared = read_dictionaries(self._file, self._dictionaries())
+        try:
+            return decode_block(entry, stored, self._shared)
         except FormatError as error:
             raise CorruptArchive(self.path, entry.offset, str(error)) from error
 

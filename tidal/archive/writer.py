@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tidal.archive.blocks import join_blocks
+from tidal.archive.dictionaries import make_dictionaries
 from tidal.archive.reader import ArchiveFile
 from tidal.durable import FileSystem, replace_file
 from tidal.errors import CorruptArchive, FormatError, LimitExceeded
@@ -33,18 +34,22 @@ def archive_segment(
     (NoSpace) and CorruptArchive with no file left behind.
     """
     data = read_segment(fs, segment, from_device=True)
-    source = _Source(SegmentWalk(require_header(segment, data, identity), data), data)
+    opening = require_header(segment, data, identity)
+    dictionaries = make_dictionaries(join_blocks(_Source(SegmentWalk(opening, data), data).batches()))
+    codes = {it.entry.tag: it.codes for it in dictionaries}
+    source = _Source(SegmentWalk(opening, data), data)
     try:
         blocks = []
         first_seq = source.walk.info.base_seq
         for batch in join_blocks(source.batches()):
-            blocks.append(encode_block(batch, first_seq, source.received_at))
+            blocks.append(encode_block(batch, first_seq, source.received_at, codes))
             first_seq += len(batch)
         require_sealed(source.walk)
         info = source.walk.info
         header, parts = encode_archive(
-            info.header, info.seal(), info.size, schema_to_json(schema), blocks, source.plain.digest()
-        )
+            info.header, info.seal(), info.size, schema_to_json(schema), blocks, source.plain.digest(),
+            [(it.entry, it.stored) for it in dictionaries],
+        )  # fmt: skip
     except FormatError:
         raise
     except ValueError as error:

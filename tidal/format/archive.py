@@ -1,16 +1,18 @@
 """Archive files: one sealed segment of the log each, encoded anew to be small and to be read alone.
 
-    +----------------+------------------+---------------------------+--------------------------------+
-    | header <352>   | schema (JSON)    | directory <112 x blocks>  | blocks, in that order          |
-    +----------------+------------------+---------------------------+--------------------------------+
+    +--------------+---------------+-------------------------------+--------------+--------+--------------+
+    | header <352> | schema (JSON) | directory <112 x blocks       | dictionaries | blocks | dictionaries |
+    |              |               |            48 x dictionaries> |              |        |    again     |
+    +--------------+---------------+-------------------------------+--------------+--------+--------------+
 
 A block is a payload as in the log (payload.py), of up to 65,536 events: the segment's batches joined, so
 that a thousand calls with one event each take no more than one call with a thousand. The directory says of
 each block what a reader needs to pass it by, and the hash of its bytes. The header's hash covers the
-hashes of schema, directory and blocks, so no byte of the file is outside every hash.
+hashes of schema, directory, dictionaries and blocks, so no byte of the file is outside every hash.
+Dictionaries (dictionary.py) are there where they make the file smaller; without them it is of version 1.
 
-Two hashes stand for the whole: *stored hash* of the blocks' bytes, and *plain hash* of the events that
-they stand for (PlainHash), which does not depend on how events were cut into batches or encoded.
+Two hashes stand for the whole: *stored hash* of the bytes after the directory, and *plain hash* of the
+events that they stand for (PlainHash), which does not depend on how events were cut into batches or encoded.
 
 *Previous* and *final hash* are those of the segment: the chain of the log goes on through its archive.
 """
@@ -26,6 +28,13 @@ from blake3 import blake3
 from numpy.typing import NDArray
 
 from tidal.errors import FormatError, FormatTooNew
+from tidal.format.dictionary import (
+    DICTIONARIES_MAX,
+    DICTIONARY_ENTRY,
+    DictionaryEntry,
+    decode_dictionary_entries,
+    stored_bytes,
+)
 from tidal.format.payload import (
     DIRECTORY,
     EVENTS_PER_BATCH_MAX,
@@ -33,6 +42,8 @@ from tidal.format.payload import (
     NOTE,
     SUMMARY,
     TAG_NEW_KEYS,
+    CodesOf,
+    Shared,
     TypeSet,
     decode_payload,
     decode_summary,
@@ -55,8 +66,9 @@ from tidal.schema.spec import KINDS
 
 # These numbers are on disk and do not change.
 ARCHIVE_MAGIC: Final = b"tidalarc"
-ARCHIVE_VERSION: Final = 1
-ARCHIVE_HEADER: Final = struct.Struct("<8sHHI16sQHH4sQQQIIqqq32s32s32sQQI4s32s32s32s32s")
+ARCHIVE_VERSION: Final = 2
+ARCHIVE_VERSION_PLAIN: Final = 1  # of a file without dictionaries
+ARCHIVE_HEADER: Final = struct.Struct("<8sHHI16sQHH4sQQQIIqqq32s32s32sQQII32s32s32s32s")
 BLOCK_ENTRY: Final = struct.Struct("<QIII4sQqq32s32s")
 BLOCK_PLAIN_BYTES_MAX: Final = 1 << 22  # of a block's columns when they are decompressed
 BLOCKS_MAX: Final = 1 << 16  # more than the smallest frames that a log segment of 16 MiB holds
@@ -86,11 +98,12 @@ class ArchiveHeader:
     previous: bytes
     final_hash: bytes
     segment_bytes: int
-    stored_bytes: int  # of all blocks
+    stored_bytes: int  # of what follows the directory
     schema_bytes: int
     directory_hash: bytes  # of schema and directory
     stored_hash: bytes
     plain_hash: bytes
+    dictionaries: int = 0
 
     @property
     def events(self) -> int:
@@ -98,8 +111,9 @@ class ArchiveHeader:
 
     @property
     def directory_end(self) -> int:
-        """Where the first block begins in the file."""
-        return ARCHIVE_HEADER.size + self.schema_bytes + self.blocks * BLOCK_ENTRY.size
+        """Where what follows the directory begins in the file."""
+        rows = self.blocks * BLOCK_ENTRY.size + self.dictionaries * DICTIONARY_ENTRY.size
+        return ARCHIVE_HEADER.size + self.schema_bytes + rows
 
     @property
     def file_bytes(self) -> int:
@@ -107,11 +121,12 @@ class ArchiveHeader:
 
     def encode(self) -> bytes:
         log = self.log
+        version = ARCHIVE_VERSION if self.dictionaries else ARCHIVE_VERSION_PLAIN
         head = ARCHIVE_HEADER.pack(
-            ARCHIVE_MAGIC, ARCHIVE_VERSION, ARCHIVE_VERSION, 0, log.store_id, log.epoch, log.region,
+            ARCHIVE_MAGIC, version, version, 0, log.store_id, log.epoch, log.region,
             log.shard, bytes(4), self.base_seq, self.last_seq, self.events, self.batches, self.blocks,
             self.created_at, self.min_time, self.max_time, self.types, self.previous, self.final_hash,
-            self.segment_bytes, self.stored_bytes, self.schema_bytes, bytes(4), self.directory_hash,
+            self.segment_bytes, self.stored_bytes, self.schema_bytes, self.dictionaries, self.directory_hash,
             self.stored_hash, self.plain_hash, bytes(_HASH_BYTES),
         )[:-_HASH_BYTES]  # fmt: skip
         return head + _header_hash(head)
@@ -249,12 +264,15 @@ def _key_hash(key: NewKey) -> bytes:
 # ------------------------------------------------------------------------------------ encode
 
 
-def encode_block(batch: EventBatch, first_seq: int, received_at: int) -> tuple[BlockEntry, bytes]:
+def encode_block(
+    batch: EventBatch, first_seq: int, received_at: int, codes: CodesOf | None = None
+) -> tuple[BlockEntry, bytes]:
     """Return the entry, without its place in a file, and the bytes of a block.
 
-    ``received_at`` is of the newest batch in it. ValueError for what no block holds.
+    ``received_at`` is of the newest batch in it; ``codes`` give the places of ids in dictionaries of the
+    file. ValueError for what no block holds.
     """
-    encoded = encode_payload(batch, received_at, small=True)
+    encoded = encode_payload(batch, received_at, small=True, codes=codes or {})
     payload, (min_time, max_time, types, _) = encoded.payload, encoded.summary
     plain = plain_bytes(memoryview(payload))
     if plain > BLOCK_PLAIN_BYTES_MAX:
@@ -272,6 +290,7 @@ def encode_archive(
     schema: bytes,
     blocks: Sequence[tuple[BlockEntry, bytes]],
     plain_hash: bytes,
+    dictionaries: Sequence[tuple[DictionaryEntry, bytes]] = (),
 ) -> tuple[ArchiveHeader, list[bytes]]:
     """Return the header and the parts whose concatenation is the file.
 
@@ -279,20 +298,25 @@ def encode_archive(
     """
     if not 1 <= len(blocks) <= BLOCKS_MAX:
         raise ValueError(f"{len(blocks)} blocks; a file has 1 to {BLOCKS_MAX}")
-    offset = ARCHIVE_HEADER.size + len(schema) + len(blocks) * BLOCK_ENTRY.size
-    directory, stored_hash = [schema], blake3()
+    rows = len(blocks) * BLOCK_ENTRY.size + len(dictionaries) * DICTIONARY_ENTRY.size
+    words = [stored for _, stored in dictionaries]
+    offset = ARCHIVE_HEADER.size + len(schema) + rows + sum(map(len, words))
+    directory = [schema]
     for entry, stored in blocks:
         directory.append(entry._replace(offset=offset).encode())
-        stored_hash.update(stored)
         offset += len(stored)
-    front = b"".join(directory)
+    front = b"".join([*directory, *(entry.encode() for entry, _ in dictionaries)])
+    body = [*words, *(stored for _, stored in blocks), *words]
+    stored_hash = blake3()
+    for part in body:
+        stored_hash.update(part)
     header = ArchiveHeader(
         segment.log, segment.base_seq, seal.last_seq, seal.batches, len(blocks), segment.created_at,
         seal.min_time, seal.max_time, seal.types, segment.previous, seal.final_hash, segment_bytes,
-        offset - ARCHIVE_HEADER.size - len(front), len(schema), blake3(front).digest(),
-        stored_hash.digest(), plain_hash,
+        sum(map(len, body)), len(schema), blake3(front).digest(), stored_hash.digest(), plain_hash,
+        len(dictionaries),
     )  # fmt: skip
-    return header, [header.encode(), front, *(stored for _, stored in blocks)]
+    return header, [header.encode(), front, *body]
 
 
 # ------------------------------------------------------------------------------------ decode
@@ -307,7 +331,7 @@ def decode_archive_header(data: bytes, file_bytes: int) -> ArchiveHeader:
         raise FormatError("the file ends in the archive's header")
     (magic, version, min_reader, flags, store_id, epoch, region, shard, reserved, base_seq, last_seq, events,
      batches, blocks, created_at, min_time, max_time, types, previous, final_hash, segment_bytes,
-     stored_bytes, schema_bytes, reserved_2, directory_hash, stored_hash, plain_hash,
+     stored_bytes, schema_bytes, dictionaries, directory_hash, stored_hash, plain_hash,
      own) = ARCHIVE_HEADER.unpack_from(data)  # fmt: skip
     if magic != ARCHIVE_MAGIC:
         raise FormatError("this is no archive of a log")
@@ -321,9 +345,10 @@ def decode_archive_header(data: bytes, file_bytes: int) -> ArchiveHeader:
     header = ArchiveHeader(
         LogIdentity(store_id, epoch, region, shard), base_seq, last_seq, batches, blocks, created_at,
         min_time, max_time, types, previous, final_hash, segment_bytes, stored_bytes, schema_bytes,
-        directory_hash, stored_hash, plain_hash,
+        directory_hash, stored_hash, plain_hash, dictionaries,
     )  # fmt: skip
-    if any(reserved) or any(reserved_2) or not version or header.events != events:
+    most = DICTIONARIES_MAX if version > ARCHIVE_VERSION_PLAIN else 0
+    if any(reserved) or dictionaries > most or not version or header.events != events:
         raise FormatError("the archive's header has values that are never written")
     if not (1 <= base_seq <= last_seq and 1 <= batches <= events and 1 <= blocks <= min(events, BLOCKS_MAX)):
         raise FormatError(f"{batches} batches in {blocks} blocks of events {base_seq} to {last_seq}")
@@ -340,11 +365,35 @@ def check_directory(header: ArchiveHeader, data: bytes) -> None:
         raise FormatError("schema and directory do not match their hash")
 
 
+def cut_directory(
+    header: ArchiveHeader, directory: bytes | memoryview
+) -> tuple[bytes | memoryview, bytes | memoryview]:
+    """Return the rows of blocks and those of dictionaries."""
+    end = header.blocks * BLOCK_ENTRY.size
+    return directory[:end], directory[end:]
+
+
+def decode_dictionaries(
+    header: ArchiveHeader, directory: bytes | memoryview
+) -> list[tuple[DictionaryEntry, tuple[int, int]]]:
+    """Return the entries of a checked directory's dictionaries, each with the places of its two copies."""
+    entries = list(decode_dictionary_entries(cut_directory(header, directory)[1]))
+    first, size = header.directory_end, stored_bytes(entries)
+    if header.stored_bytes <= 2 * size:
+        raise FormatError(f"dictionaries of {size} bytes in {header.stored_bytes}, twice, beside blocks")
+    found = []
+    for entry in entries:
+        found.append((entry, (first, first + header.stored_bytes - size)))
+        first += entry.stored_bytes
+    return found
+
+
 def decode_entries(header: ArchiveHeader, directory: bytes | memoryview) -> Iterator[BlockEntry]:
     """Yield the rows of a checked directory; FormatError where they do not add up to what the header says."""
-    seq, offset = header.base_seq, header.directory_end
+    words = sum(entry.stored_bytes for entry, _ in decode_dictionaries(header, directory))
+    seq, offset = header.base_seq, header.directory_end + words
     min_time, max_time, types = header.max_time, header.min_time, bytes(len(header.types))
-    for row in BLOCK_ENTRY.iter_unpack(directory):
+    for row in BLOCK_ENTRY.iter_unpack(cut_directory(header, directory)[0]):
         entry = BlockEntry(*row[:4], *row[5:])
         if entry.first_seq != seq or entry.offset != offset or any(row[4]):
             raise FormatError(f"the block of event {entry.first_seq} does not lie where it must")
@@ -358,15 +407,16 @@ def decode_entries(header: ArchiveHeader, directory: bytes | memoryview) -> Iter
         seq, offset = seq + entry.events, offset + entry.stored_bytes
         min_time, max_time = min(min_time, entry.min_time), max(max_time, entry.max_time)
         types = union_types(types, entry.types)
-    whole = (header.last_seq + 1, header.file_bytes, header.min_time, header.max_time, header.types)
+    whole = (header.last_seq + 1, header.file_bytes - words, header.min_time, header.max_time, header.types)
     if (seq, offset, min_time, max_time, types) != whole:
         raise FormatError("the directory does not agree with the header")
 
 
-def decode_block(entry: BlockEntry, stored: bytes) -> EventBatch:
+def decode_block(entry: BlockEntry, stored: bytes, shared: Shared | None = None) -> EventBatch:
     """Return the events of a block; FormatError unless these are its bytes, and what they must be.
 
-    Nothing is decompressed before the hash is checked, nor beyond the length that the directory names.
+    ``shared``: the file's dictionaries, by tag. Nothing is decompressed before the hash is checked, nor
+    beyond the length that the directory names.
     """
     if len(stored) != entry.stored_bytes or blake3(stored).digest() != entry.hash:
         raise FormatError(f"the block of event {entry.first_seq} does not match its hash")
@@ -378,7 +428,7 @@ def decode_block(entry: BlockEntry, stored: bytes) -> EventBatch:
         raise FormatError(
             f"the block of event {entry.first_seq} has {plain} plain bytes, not {entry.plain_bytes}"
         )
-    return decode_payload(payload, entry.events)
+    return decode_payload(payload, entry.events, shared or {})
 
 
 def _header_hash(head: bytes) -> bytes:

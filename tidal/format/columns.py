@@ -10,6 +10,7 @@ their bits or as integers). How the words are stored is chosen for each column o
     delta        width       first word <8>, then the low width byte planes of the zigzag differences
     dictionary   size        distinct words ascending, their zigzag differences in 8 byte planes, then
                              positions among them in 1 or 2 byte planes
+    shared       width       positions in a dictionary that the file has, in width byte planes
 
 The plain bytes are then one zstd frame, if that is shorter. A frame is never trusted: its header must
 promise exactly the plain length that the directory implies, before anything is allocated.
@@ -29,7 +30,7 @@ from numpy.typing import NDArray
 
 from tidal._ext import columns as kernels
 from tidal.errors import FormatError
-from tidal.schema.events import U64
+from tidal.schema.events import U32, U64
 
 # These numbers are on disk and do not change.
 CODEC_CONSTANT: Final = 1
@@ -37,10 +38,12 @@ CODEC_RAW: Final = 2
 CODEC_PLANES: Final = 3
 CODEC_DELTA: Final = 4
 CODEC_DICTIONARY: Final = 5
+CODEC_SHARED: Final = 6  # of archives alone
 PLAIN: Final = 0
 ZSTD: Final = 1
 
 WORD_BYTES: Final = 8
+CODE_BYTES_MAX: Final = 4
 
 # These may change: any choice can be read.
 _ZSTD_LEVEL = 1
@@ -108,15 +111,18 @@ def unsqueeze(compression: int, stored: memoryview, plain_bytes: int) -> memoryv
 # ------------------------------------------------------------------------------------ encode
 
 
-def encode_words(words: U64, item_bytes: int, *, small: bool = False) -> EncodedColumn:
+def encode_words(
+    words: U64, item_bytes: int, *, small: bool = False, codes: U32 | None = None
+) -> EncodedColumn:
     """Return a column's words in the codec that looks shortest; words must fit in item_bytes each.
 
-    ``small``: in the one that is shortest, having tried them all.
+    ``small``: in the one that is shortest, having tried them all; ``codes``, the words' positions in a
+    dictionary of the file, are one more way then.
     """
     if len(words) == 1:  # a call for a single event should not wait for what it cannot need
         return EncodedColumn(CODEC_CONSTANT, PLAIN, 0, _word_bytes(words[0]))
     if small:
-        return _encode_small(words, item_bytes)
+        return _encode_small(words, item_bytes, codes)
     value_or, delta_or, value_bits, delta_bits = kernels.measure(words)
     if delta_or == 0:
         return EncodedColumn(CODEC_CONSTANT, PLAIN, 0, _word_bytes(words[0]))
@@ -133,7 +139,7 @@ def encode_words(words: U64, item_bytes: int, *, small: bool = False) -> Encoded
     return column if len(column.stored) < len(words) * item_bytes else _encode_raw(words, item_bytes)
 
 
-def _encode_small(words: U64, item_bytes: int) -> EncodedColumn:
+def _encode_small(words: U64, item_bytes: int, codes: U32 | None) -> EncodedColumn:
     # Compared as the fast compression leaves them: that tells them apart in a tenth of the time.
     value_or, delta_or, _, _ = kernels.measure(words)
     if delta_or == 0:
@@ -143,7 +149,10 @@ def _encode_small(words: U64, item_bytes: int) -> EncodedColumn:
         (CODEC_PLANES, width := _width(value_or)): kernels.split(words, width),
         (CODEC_DELTA, width := _width(delta_or)): _word_bytes(words[0]) + kernels.split_delta(words, width),
     }
-    if (found := kernels.distinct(words, max(1, int(len(words) * _DICTIONARY_SHARE_MAX)))) is not None:
+    if codes is not None:
+        width = _width(int(codes.max())) or 1
+        plains[CODEC_SHARED, width] = kernels.split(codes.astype(np.uint64), width)
+    elif (found := kernels.distinct(words, max(1, int(len(words) * _DICTIONARY_SHARE_MAX)))) is not None:
         plains[CODEC_DICTIONARY, len(found[0])] = _dictionary(*found)
     codec, parameter = min(plains, key=lambda choice: len(squeeze(plains[choice])[1]))
     compression, stored = squeeze(plains[codec, parameter], small=True)
@@ -197,12 +206,12 @@ def decode_words(
     codec: int, compression: int, parameter: int, stored: memoryview, count: int, item_bytes: int
 ) -> U64:
     """Return count words that fit in item_bytes each; FormatError for what encode_words cannot write."""
-    if codec in (CODEC_CONSTANT, CODEC_RAW):
+    if codec == CODEC_CONSTANT:
+        words = np.full(count, decode_constant(compression, parameter, stored), np.uint64)
+    elif codec == CODEC_RAW:
         if parameter:
             raise FormatError(f"codec {codec} with parameter {parameter}")
-        item = WORD_BYTES if codec == CODEC_CONSTANT else item_bytes
-        plain = unsqueeze(compression, stored, item if codec == CODEC_CONSTANT else count * item)
-        words = _decode_constant(plain, count) if codec == CODEC_CONSTANT else _decode_raw(plain, item)
+        words = _decode_raw(unsqueeze(compression, stored, count * item_bytes), item_bytes)
     elif codec in (CODEC_PLANES, CODEC_DELTA):
         if not 1 <= parameter <= WORD_BYTES:
             raise FormatError(f"{parameter} byte planes; a word has 1 to {WORD_BYTES}")
@@ -218,8 +227,18 @@ def decode_words(
     return words
 
 
-def _decode_constant(plain: memoryview, count: int) -> U64:
-    return np.full(count, int.from_bytes(plain, "little"), np.uint64)
+def decode_codes(compression: int, width: int, stored: memoryview, count: int, size: int) -> U32:
+    """Return count positions in a dictionary of this size; FormatError for what encode_words cannot write."""
+    if not 1 <= width <= CODE_BYTES_MAX:
+        raise FormatError(f"{width} byte planes; a position has 1 to {CODE_BYTES_MAX}")
+    return kernels.codes(unsqueeze(compression, stored, width * count), count, width, size)
+
+
+def decode_constant(compression: int, parameter: int, stored: memoryview) -> int:
+    """Return the one word of a constant column."""
+    if parameter:
+        raise FormatError(f"codec {CODEC_CONSTANT} with parameter {parameter}")
+    return int.from_bytes(unsqueeze(compression, stored, WORD_BYTES), "little")
 
 
 def _decode_raw(plain: memoryview, item_bytes: int) -> U64:

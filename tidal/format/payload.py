@@ -13,7 +13,7 @@ Everything is little-endian. A decoder refuses whatever the encoder would not ha
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 import blake3
@@ -23,7 +23,12 @@ from numpy.typing import NDArray
 from tidal._ext import columns as kernels
 from tidal.errors import FormatError
 from tidal.format.columns import (
+    CODEC_CONSTANT,
+    CODEC_PLANES,
     CODEC_RAW,
+    CODEC_SHARED,
+    decode_codes,
+    decode_constant,
     decode_words,
     encode_words,
     squeeze,
@@ -33,6 +38,7 @@ from tidal.schema.events import (
     NOTE_BYTES_MAX,
     TIME_MAX_NS,
     TIME_MIN_NS,
+    U32,
     U64,
     EventBatch,
     IdColumn,
@@ -69,10 +75,19 @@ DIRECTORY: Final = struct.Struct("<BBBBIII")  # tag, codec, form, compression, r
 KEY: Final = struct.Struct("<BHQ")  # kind, length, id; then the UTF-8 bytes
 NOTE: Final = struct.Struct("<H")  # length; then the bytes
 
+# Columns whose ids may be kept as places in a dictionary of the file: those that many events have in common.
+SHARED_TAGS: Final = (TAG_ENTITY_ID, TAG_USER_ID, TAG_SESSION_ID)
+
+Shared = Mapping[int, U64]  # the dictionaries of a file, by tag
+CodesOf = Mapping[int, Callable[[U64], U32]]  # the places of ids in them
+
+_NOTHING_SHARED: Final[Shared] = {}
+_NO_CODES: Final[CodesOf] = {}
 _REQUIRED = (TAG_ENTITY_ID, TAG_TYPE_ID, TAG_WEIGHT, TAG_TIMESTAMP)
 _VALIDITY_TAGS = (TAG_USER_VALID, TAG_SESSION_VALID, TAG_EVENT_VALID)
 _TAGS_MAX = TAG_NOTES
 
+TYPE_IDS: Final = 256
 TypeSet = bytes  # 32 bytes: bit t % 8 of byte t // 8 is set if type t occurs
 
 
@@ -138,14 +153,21 @@ class _Entry(NamedTuple):
     parameter: int
 
 
+_Column = tuple[_Entry, memoryview]
+_Columns = Mapping[int, _Column]
+
+
 # ------------------------------------------------------------------------------------ encode
 
 
-def encode_payload(batch: EventBatch, received_at: int, *, small: bool = False) -> EncodedPayload:
+def encode_payload(
+    batch: EventBatch, received_at: int, *, small: bool = False, codes: CodesOf = _NO_CODES
+) -> EncodedPayload:
     """Return the payload of a batch, received at that wall time (ns).
 
     ``small``: as few bytes as there can be, for what is written once and kept; it takes several times
-    as long. Any choice is decoded alike.
+    as long. ``codes``, by tag, give the places of a column's ids in a dictionary that is kept beside
+    the payload. Any choice is decoded alike.
 
     ValueError for no events, more than EVENTS_PER_BATCH_MAX, a weight that is not finite, a time outside
     TIME_MIN_NS to TIME_MAX_NS, keys beyond KEY_BYTES_MAX, KEYS_BYTES_MAX or KEYS_PER_EVENT_MAX, notes
@@ -165,7 +187,7 @@ def encode_payload(batch: EventBatch, received_at: int, *, small: bool = False) 
     if batch.notes:
         _check_notes(batch)
     directory, columns = [], []
-    for entry, stored in _encode_columns(batch, small):
+    for entry, stored in _encode_columns(batch, small, codes):
         directory.append(DIRECTORY.pack(*entry))
         columns.append(stored)
     head = SUMMARY.pack(min_time, max_time, types, received_at, len(columns), bytes(6))
@@ -174,8 +196,8 @@ def encode_payload(batch: EventBatch, received_at: int, *, small: bool = False) 
     return EncodedPayload(payload, blake3.blake3(payload).digest(), count, summary)
 
 
-def _encode_columns(batch: EventBatch, small: bool) -> Iterator[tuple[_Entry, bytes]]:
-    yield _encode_words(TAG_ENTITY_ID, batch.entity_id, small)
+def _encode_columns(batch: EventBatch, small: bool, codes: CodesOf) -> Iterator[tuple[_Entry, bytes]]:
+    yield _encode_ids(TAG_ENTITY_ID, batch.entity_id, small, codes)
     yield _encode_words(TAG_TYPE_ID, batch.type_id.astype(np.uint64), small)
     yield _encode_weight(batch.weight, small)
     yield _encode_words(TAG_TIMESTAMP, batch.timestamp.view(np.uint64), small)
@@ -185,15 +207,21 @@ def _encode_columns(batch: EventBatch, small: bool) -> Iterator[tuple[_Entry, by
         (TAG_EVENT_ID, batch.event_id),
     ):
         if column is not None:
-            yield from _encode_optional(tag, column, len(batch), small)
+            yield from _encode_optional(tag, column, len(batch), small, codes)
     if batch.new_keys:
         yield _encode_keys(batch.new_keys, small)
     if batch.notes:
         yield _encode_notes(batch.notes, small)
 
 
-def _encode_words(tag: int, words: U64, small: bool, form: int = FORM_BITS) -> tuple[_Entry, bytes]:
-    column = encode_words(words, item_bytes(tag), small=small)
+def _encode_ids(tag: int, words: U64, small: bool, codes: CodesOf) -> tuple[_Entry, bytes]:
+    return _encode_words(tag, words, small, codes=codes[tag](words) if tag in codes else None)
+
+
+def _encode_words(
+    tag: int, words: U64, small: bool, form: int = FORM_BITS, codes: U32 | None = None
+) -> tuple[_Entry, bytes]:
+    column = encode_words(words, item_bytes(tag), small=small, codes=codes)
     raw = len(words) * item_bytes(tag)
     entry = _Entry(tag, column.codec, form, column.compression, raw, len(column.stored), column.parameter)
     return entry, column.stored
@@ -207,16 +235,23 @@ def _encode_weight(weight: NDArray[np.float32], small: bool) -> tuple[_Entry, by
     return _encode_words(TAG_WEIGHT, weight.view(np.uint32).astype(np.uint64), small)
 
 
-def _encode_optional(tag: int, column: IdColumn, count: int, small: bool) -> Iterator[tuple[_Entry, bytes]]:
+def _encode_optional(
+    tag: int, column: IdColumn, count: int, small: bool, codes: CodesOf
+) -> Iterator[tuple[_Entry, bytes]]:
     values, valid = column
     if len(values) != count or (valid is not None and len(valid) != count):
         raise ValueError(f"an id column does not have the {count} rows of its batch")
     if valid is None or bool(valid.all()):
-        yield _encode_words(tag, values, small)
+        yield _encode_ids(tag, values, small, codes)
     elif bool(valid.any()):
-        yield _encode_words(tag, np.where(valid, values, np.uint64(0)), small)
+        yield _encode_ids(tag, known_or_zero(column), small, codes)
         packed = np.packbits(valid, bitorder="little").astype(np.uint64)
         yield _encode_words(tag + 1, packed, small)
+
+
+def known_or_zero(column: IdColumn) -> U64:
+    """Return the ids as a payload has them: zero for a row that has none."""
+    return column.values if column.valid is None else np.where(column.valid, column.values, np.uint64(0))
 
 
 def _encode_keys(keys: tuple[NewKey, ...], small: bool) -> tuple[_Entry, bytes]:
@@ -267,17 +302,17 @@ def decode_summary(payload: memoryview) -> Summary:
     return _decode_head(payload)[0]
 
 
-def decode_payload(payload: memoryview, count: int) -> EventBatch:
+def decode_payload(payload: memoryview, count: int, shared: Shared = _NOTHING_SHARED) -> EventBatch:
     """Return the batch of count events that encode_payload wrote, or raise FormatError.
 
-    A validity column that was all true comes back as None, an id column that was all unknown as no
-    column, and unknown ids as 0.
+    ``shared`` are the dictionaries that lie beside it, by tag. A validity column that was all true comes back
+    as None, an id column that was all unknown as no column, and unknown ids as 0.
     """
     if not 1 <= count <= EVENTS_PER_BATCH_MAX:
         raise FormatError(f"a batch of {count} events")
     summary, columns = _decode_head(payload)
     try:
-        batch = _decode_columns(dict(_cut_columns(payload, columns)), count)
+        batch = _decode_columns(dict(_cut_columns(payload, columns)), count, shared)
     except FormatError:
         raise
     except ValueError as error:  # of the kernels, which know no error of ours
@@ -320,33 +355,62 @@ def _cut_columns(payload: memoryview, columns: int) -> Iterator[tuple[int, tuple
         raise FormatError(f"{len(payload) - offset} bytes after the last column")
 
 
-def _decode_columns(columns: dict[int, tuple[_Entry, memoryview]], count: int) -> EventBatch:
+def _decode_columns(columns: _Columns, count: int, shared: Shared) -> EventBatch:
     if missing := [tag for tag in _REQUIRED if tag not in columns]:
         raise FormatError(f"column {missing[0]} is missing")
     return EventBatch(
-        entity_id=_words(columns[TAG_ENTITY_ID], count),
-        type_id=_words(columns[TAG_TYPE_ID], count).astype(np.uint8),
+        entity_id=_ids(columns[TAG_ENTITY_ID], count, shared),
+        type_id=_decode_types(columns[TAG_TYPE_ID], count),
         weight=_decode_weight(columns[TAG_WEIGHT], count),
         timestamp=_words(columns[TAG_TIMESTAMP], count).view(np.int64),
-        user_id=_decode_optional(columns, TAG_USER_ID, count),
-        session_id=_decode_optional(columns, TAG_SESSION_ID, count),
-        event_id=_decode_optional(columns, TAG_EVENT_ID, count),
+        user_id=_decode_optional(columns, TAG_USER_ID, count, shared),
+        session_id=_decode_optional(columns, TAG_SESSION_ID, count, shared),
+        event_id=_decode_optional(columns, TAG_EVENT_ID, count, shared),
         new_keys=_decode_keys(*columns[TAG_NEW_KEYS], count) if TAG_NEW_KEYS in columns else (),
         notes=_decode_notes(*columns[TAG_NOTES], count) if TAG_NOTES in columns else (),
     )
 
 
-def _words(column: tuple[_Entry, memoryview], count: int) -> U64:
-    entry, stored = column
+def _check_size(entry: _Entry, count: int) -> int:
     item = item_bytes(entry.tag)
     if entry.raw_bytes != count * item:
         raise FormatError(f"column {entry.tag} has {entry.raw_bytes} bytes; {count} x {item} are due")
+    return item
+
+
+def _ids(column: _Column, count: int, shared: Shared) -> U64:
+    entry, stored = column
+    if entry.codec != CODEC_SHARED:
+        return _words(column, count)
+    _check_size(entry, count)
+    if (ids := shared.get(entry.tag)) is None:
+        raise FormatError(f"column {entry.tag} is of a dictionary that is not there")
+    return ids[decode_codes(entry.compression, entry.parameter, stored, count, len(ids))]
+
+
+def _words(column: _Column, count: int) -> U64:
+    entry, stored = column
+    item = _check_size(entry, count)
     return decode_words(entry.codec, entry.compression, entry.parameter, stored, count, item)
 
 
-def _decode_weight(column: tuple[_Entry, memoryview], count: int) -> NDArray[np.float32]:
+def _decode_types(column: _Column, count: int) -> NDArray[np.uint8]:
+    entry, stored = column
+    if entry.codec != CODEC_CONSTANT:
+        return _words(column, count).astype(np.uint8)
+    _check_size(entry, count)
+    if (type_id := decode_constant(entry.compression, entry.parameter, stored)) >= TYPE_IDS:
+        raise FormatError(f"signal type {type_id}")
+    return np.full(count, type_id, np.uint8)
+
+
+def _decode_weight(column: _Column, count: int) -> NDArray[np.float32]:
+    entry, stored = column
+    if entry.form == FORM_WHOLE and entry.codec == CODEC_PLANES and entry.parameter == 1:
+        _check_size(entry, count)
+        return kernels.weights_of_plane(unsqueeze(entry.compression, stored, count), count)
     words = _words(column, count)
-    if column[0].form == FORM_WHOLE:
+    if entry.form == FORM_WHOLE:
         return kernels.weights_of_whole(words)
     weight = words.astype(np.uint32).view(np.float32)
     if not bool(np.isfinite(weight).all()):
@@ -354,13 +418,13 @@ def _decode_weight(column: tuple[_Entry, memoryview], count: int) -> NDArray[np.
     return weight
 
 
-def _decode_optional(columns: dict[int, tuple[_Entry, memoryview]], tag: int, count: int) -> IdColumn | None:
+def _decode_optional(columns: _Columns, tag: int, count: int, shared: Shared) -> IdColumn | None:
     validity = columns.get(tag + 1)
     if tag not in columns:
         if validity is not None:
             raise FormatError(f"column {tag + 1} without column {tag}")
         return None
-    values = _words(columns[tag], count)
+    values = _ids(columns[tag], count, shared)
     if validity is None:
         return IdColumn(values)
     packed = _words(validity, (count + 7) // 8).astype(np.uint8)

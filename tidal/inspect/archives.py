@@ -8,6 +8,7 @@ from pathlib import Path
 
 from blake3 import blake3
 
+from tidal.archive.dictionaries import Placed, read_copies, read_dictionaries
 from tidal.archive.marks import MARKS_BYTES_MAX, MARKS_FORMAT, MARKS_NAME, Marks
 from tidal.durable import TEMPORARY_SUFFIX, File, FileSystem, read_file
 from tidal.errors import CorruptionError, FormatError, FormatTooNew, SchemaError, StorageError
@@ -19,8 +20,10 @@ from tidal.format.archive import (
     PlainHash,
     archive_name,
     check_directory,
+    cut_directory,
     decode_archive_header,
     decode_block,
+    decode_dictionaries,
     decode_entries,
     header_hash,
     parse_archive_name,
@@ -31,6 +34,7 @@ from tidal.format.archive_manifest import (
     ArchiveManifest,
     decode_archive_manifest,
 )
+from tidal.format.dictionary import stored_bytes
 from tidal.format.document import bytes_of, decode_document
 from tidal.format.segment import STORE_ID_BYTES
 from tidal.history import archive_path
@@ -48,6 +52,7 @@ class ArchiveContents:
     header: ArchiveHeader
     schema: Schema | None
     entries: tuple[BlockEntry, ...]  # those that can be believed
+    dictionaries: Placed
     problem: str | None
 
 
@@ -62,23 +67,38 @@ def read_archive_head(file: File) -> ArchiveContents:
         schema, problem = None, str(error)
     try:
         check_directory(header, data)
-        return ArchiveContents(header, schema, tuple(decode_entries(header, directory)), problem)
+        entries = tuple(decode_entries(header, directory))
+        return ArchiveContents(header, schema, entries, decode_dictionaries(header, directory), problem)
     except FormatError as error:
-        return ArchiveContents(header, schema, _believable(header, directory), problem or str(error))
+        placed = _dictionaries(header, directory)
+        entries = _believable(header, directory, placed)
+        return ArchiveContents(header, schema, entries, placed, problem or str(error))
 
 
-def _believable(header: ArchiveHeader, directory: bytes) -> tuple[BlockEntry, ...]:
+def _dictionaries(header: ArchiveHeader, directory: bytes) -> Placed:
+    """The dictionaries of a damaged directory: each holds the hash of its bytes, so none can bring in other
+    ids.
+    """
+    try:
+        return decode_dictionaries(header, directory)
+    except FormatError:
+        return []
+
+
+def _believable(header: ArchiveHeader, directory: bytes, placed: Placed) -> tuple[BlockEntry, ...]:
     """The rows of a damaged directory that follow each other from its beginning, or back from its end.
 
     Each holds the hash of its block, so a row that was changed cannot bring in other events.
     """
-    rows = [BlockEntry(*row[:4], *row[5:]) for row in BLOCK_ENTRY.iter_unpack(directory)]
-    seq, offset, ahead = header.base_seq, header.directory_end, 0
+    words = stored_bytes([entry for entry, _ in placed])
+    blocks, _ = cut_directory(header, directory)
+    rows = [BlockEntry(*row[:4], *row[5:]) for row in BLOCK_ENTRY.iter_unpack(blocks)]
+    seq, offset, ahead = header.base_seq, header.directory_end + words, 0
     for row in rows:
         if (row.first_seq, row.offset) != (seq, offset):
             break
         seq, offset, ahead = row.last_seq + 1, row.offset + row.stored_bytes, ahead + 1
-    last, end, behind = header.last_seq, header.file_bytes, len(rows)
+    last, end, behind = header.last_seq, header.file_bytes - words, len(rows)
     for row in reversed(rows[ahead:]):
         if (row.last_seq, row.offset + row.stored_bytes) != (last, end):
             break
@@ -86,14 +106,13 @@ def _believable(header: ArchiveHeader, directory: bytes) -> tuple[BlockEntry, ..
     return (*rows[:ahead], *rows[behind:])
 
 
-def read_blocks(
-    file: File, entries: tuple[BlockEntry, ...]
-) -> Iterator[tuple[BlockEntry, bytes, EventBatch | str]]:
+def read_blocks(file: File, found: ArchiveContents) -> Iterator[tuple[BlockEntry, bytes, EventBatch | str]]:
     """Yield each block: its entry, its bytes, and its events, or what is wrong with it."""
-    for entry in entries:
+    shared = read_dictionaries(file, found.dictionaries)
+    for entry in found.entries:
         stored = file.read_at(entry.offset, entry.stored_bytes)
         try:
-            yield entry, stored, decode_block(entry, stored)
+            yield entry, stored, decode_block(entry, stored, shared)
         except FormatError as error:
             yield entry, stored, str(error)
 
@@ -128,7 +147,9 @@ def _check_blocks(file: File, found: ArchiveContents, book: Notebook) -> None:
     header, path = found.header, file.path
     stored_hash, plain_hash, events = blake3(), PlainHash(), 0
     before = len(book.findings)
-    for entry, stored, events_or_reason in read_blocks(file, found.entries):
+    copies = [_check_copies(file, found, number, book) for number in (0, 1)]
+    stored_hash.update(copies[0])
+    for entry, stored, events_or_reason in read_blocks(file, found):
         stored_hash.update(stored)
         if isinstance(events_or_reason, str):
             seqs = (entry.first_seq, entry.last_seq)
@@ -136,11 +157,21 @@ def _check_blocks(file: File, found: ArchiveContents, book: Notebook) -> None:
         else:
             plain_hash.add(events_or_reason)
             events += entry.events
+    stored_hash.update(copies[1])
     if events == header.events and len(book.findings) == before:
         if stored_hash.digest() != header.stored_hash:
             book.damage("archive-damaged", path, "the blocks do not match the hash of them all")
         if plain_hash.digest() != header.plain_hash:
             book.damage("archive-damaged", path, "the events do not match the hash of them all")
+
+
+def _check_copies(file: File, found: ArchiveContents, number: int, book: Notebook) -> bytes:
+    parts = []
+    for _, place, stored, ids in read_copies(file, found.dictionaries, number):
+        if isinstance(ids, str):
+            book.damage("archive-damaged", file.path, f"{ids}; it has two copies", offset=place)
+        parts.append(stored)
+    return b"".join(parts)
 
 
 @record

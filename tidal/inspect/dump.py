@@ -7,12 +7,13 @@ import re
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from tidal.archive.dictionaries import read_copies
 from tidal.checkpoint.reader import verify_section
 from tidal.durable import File, FileSystem, read_file
 from tidal.errors import CorruptionError, FormatError, FormatTooNew, SchemaError, StorageError
 from tidal.format.archive import ArchiveHeader
 from tidal.format.frame import Frame
-from tidal.format.payload import decode_summary
+from tidal.format.payload import TAG_ENTITY_ID, TAG_SESSION_ID, TAG_USER_ID, decode_summary
 from tidal.format.snapshot import (
     HEADER_BYTES,
     DamagedSnapshot,
@@ -55,6 +56,7 @@ class Dump:
 
 
 _HASH: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
+_COLUMN_NAMES: Final = {TAG_ENTITY_ID: "entity_id", TAG_USER_ID: "user_id", TAG_SESSION_ID: "session_id"}
 _Shown = tuple[dict[str, Any], tuple[Table, ...]]
 
 
@@ -177,12 +179,22 @@ def _archive(file: File, schema: Schema | None) -> _Shown:
             entry.hash,
             state if isinstance(state, str) else "good",
         )
-        for entry, _, state in read_blocks(file, found.entries)
+        for entry, _, state in read_blocks(file, found)
     ]
     columns = (
         "offset", "bytes", "plain_bytes", "first_seq", "events", "from", "until", "types", "hash", "state"
     )  # fmt: skip
-    return fields, (Table("blocks", columns, rows), *_schema_tables(found))
+    return fields, (Table("blocks", columns, rows), *_dictionary_tables(file, found), *_schema_tables(found))
+
+
+def _dictionary_tables(file: File, found: ArchiveContents) -> tuple[Table, ...]:
+    entries = {entry.tag: entry for entry, _ in found.dictionaries}
+    rows = [
+        (place, len(stored), _COLUMN_NAMES[tag], entries[tag].ids, ids if isinstance(ids, str) else "good")
+        for number in (0, 1)
+        for tag, place, stored, ids in read_copies(file, found.dictionaries, number)
+    ]
+    return (Table("dictionaries", ("offset", "bytes", "of", "ids", "state"), rows),) if rows else ()
 
 
 def _archive_fields(header: ArchiveHeader, schema: Schema | None) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def _of_archive(fs: FileSystem, path: Path, schema: Schema | None) -> _Batches:
     file = fs.open_read(path)
     try:
         head = read_archive_head(file)
-        for entry, _, batch in read_blocks(file, head.entries):
+        for entry, _, batch in read_blocks(file, head):
             if isinstance(batch, EventBatch):
                 yield entry.first_seq, batch, head.schema or schema
     finally:

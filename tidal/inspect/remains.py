@@ -98,7 +98,7 @@ def read_run(fs: FileSystem, run: Run, store_id: bytes) -> Iterator[tuple[int, E
     if _is_archive(run.path.name):
         file = fs.open_read(run.path)
         try:
-            for entry, _, batch in read_blocks(file, read_archive_head(file).entries):
+            for entry, _, batch in read_blocks(file, read_archive_head(file)):
                 if isinstance(batch, EventBatch) and run.first_seq <= entry.first_seq <= run.last_seq:
                     yield entry.first_seq, batch
         finally:
@@ -160,7 +160,7 @@ def _take_archive(
         head = read_archive_head(file)
         spans = [
             (entry.first_seq, entry.last_seq)
-            for entry, _, batch in read_blocks(file, head.entries)
+            for entry, _, batch in read_blocks(file, head)
             if isinstance(batch, EventBatch)
         ]
     finally:

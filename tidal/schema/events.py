@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tidal.records import record
 
+U32 = NDArray[np.uint32]
 U64 = NDArray[np.uint64]
 
 ID_MAX: Final = 2**64 - 1

@@ -10,12 +10,23 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from unittest import mock
 
 from bytekit.segments import make_segment
-from golden_v1 import EPOCH, FOLDER, IDENTITY, STORE, STORE_SCHEMA, expected, schema, store_events
+from golden_v1 import (
+    DICTIONARIES,
+    EPOCH,
+    FOLDER,
+    IDENTITY,
+    STORE,
+    STORE_SCHEMA,
+    expected,
+    schema,
+    store_events,
+)
 
 import tidal
-from tidal.archive import archive_segment
+from tidal.archive import archive_segment, dictionaries
 from tidal.durable import OsFileSystem
 from tidal.format.archive import archive_name
 
@@ -29,6 +40,12 @@ def main() -> None:
         )
         name = archive_name(IDENTITY, archived.base_seq)
         _write(FOLDER / name, (Path(folder) / name).read_bytes())
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        mock.patch.multiple(dictionaries, EVENTS_MIN=1, _GAIN=1000),  # though they do not pay
+    ):
+        archive_segment(OsFileSystem(), Path(folder), FOLDER / made.name, identity=IDENTITY, schema=schema())
+        _write(DICTIONARIES / name, (Path(folder) / name).read_bytes())
     with tempfile.TemporaryDirectory() as folder:
         _make_store(Path(folder) / "s")
         for path in sorted((Path(folder) / "s").rglob("*")):

@@ -22,12 +22,10 @@ from bytekit.bulk import (
     spoil,
 )
 from bytekit.bulk_payloads import known_codecs, payload_places, same_events
-from bytekit.bulk_targets import hashed_structure
-from bytekit.segments import START, make_segment
-from bytekit.targets import SCHEMA, good_events, rich_batch
+from bytekit.bulk_targets import CODECS, hashed_structure
+from bytekit.targets import archive_of, good_events, rich_batch
 from tidal.errors import FormatError, FormatTooNew
-from tidal.format import archive, payload, snapshot
-from tidal.schema import schema_to_json
+from tidal.format import archive, columns, dictionary, payload, snapshot
 
 _HEAD: Final = snapshot.HEADER_BYTES
 _ENTRY: Final = snapshot._ENTRY.size
@@ -137,18 +135,10 @@ def _snapshot_check(_: Arguments, found: Any) -> bool:
 @functools.cache
 def _archives() -> tuple[bytes, ...]:
     rng = random.Random(8)
-    made = []
-    for _ in range(24):
-        batch = rich_batch(rng, rng.choice((1, 3, 20)))
-        of = make_segment([batch])
-        plain = archive.PlainHash()
-        plain.add(batch)
-        block = archive.encode_block(batch, 1, START)
-        _, parts = archive.encode_archive(
-            of.info.header, of.info.seal(), len(of.data), schema_to_json(SCHEMA), [block], plain.digest()
-        )
-        made.append(b"".join(parts))
-    return tuple(made)
+    return tuple(
+        archive_of([rich_batch(rng, rng.choice((1, 3, 20)))], dictionaries=number % 2 == 1)
+        for number in range(24)
+    )
 
 
 def _archive_heads(rng: np.random.Generator) -> list[bytes]:
@@ -157,7 +147,7 @@ def _archive_heads(rng: np.random.Generator) -> list[bytes]:
 
 _BLOCKS_AT: Final = 76  # the number of blocks in the header
 _TIMES_AT: Final = 88  # least and greatest time, types
-_STORED_AT: Final = 208  # bytes of the blocks, then of the schema
+_STORED_AT: Final = 208  # bytes after the directory, then of the schema, then the number of dictionaries
 
 
 def _make_archive_headers(rng: np.random.Generator, rows: int) -> list[Arguments]:
@@ -170,6 +160,7 @@ def _make_archive_headers(rng: np.random.Generator, rows: int) -> list[Arguments
         says = archive.ARCHIVE_HEADER.size + int.from_bytes(data[_BLOCKS_AT : _BLOCKS_AT + 4], "little") * 112
         says += int.from_bytes(data[_STORED_AT : _STORED_AT + 8], "little")
         says += int.from_bytes(data[_STORED_AT + 8 : _STORED_AT + 12], "little")
+        says += int.from_bytes(data[_STORED_AT + 12 : _STORED_AT + 16], "little") * 48
         made.append((data, says + wrong[number]))
     return made
 
@@ -177,34 +168,48 @@ def _make_archive_headers(rng: np.random.Generator, rows: int) -> list[Arguments
 def _archive_header_check(given: Arguments, found: archive.ArchiveHeader) -> bool:
     data, file_bytes = given
     again = found.encode()
-    known = int.from_bytes(data[10:12], "little") <= 1 and not (data[12] or data[13])
+    known = int.from_bytes(data[10:12], "little") <= archive.ARCHIVE_VERSION and not (data[12] or data[13])
     same = again[16:-32] == data[16 : archive.ARCHIVE_HEADER.size - 32]
     return known and same and found.file_bytes == file_bytes
 
 
-def _archive_places(data: bytes, directory: int, end: int) -> Places:
-    block = payload_places(data[end:]) + np.array([end, 0])
+def _archive_places(data: bytes, directory: int, start: int, stop: int) -> Places:
+    block = payload_places(data[start:stop]) + np.array([start, 0])
     row = places(archive.BLOCK_ENTRY, directory)
     schema = np.array([(archive.ARCHIVE_HEADER.size, directory - archive.ARCHIVE_HEADER.size)] * 4, np.int64)
     return np.concatenate([block, row, row, schema])
 
 
 def _make_archives(rng: np.random.Generator, rows: int) -> list[Arguments]:
-    """Whole files of one block: schema, directory or block changed, the hashes above them made right."""
+    """Whole files of one block, some with dictionaries: parts changed, the hashes above them made right."""
     data = _archives()[rng.integers(0, len(_archives()))]
     header = archive.decode_archive_header(data, len(data))
     top = archive.ARCHIVE_HEADER.size
     directory, end = top + header.schema_bytes, header.directory_end
+    (entry,) = archive.decode_entries(header, data[directory:end])
+    start, stop = entry.offset, entry.offset + entry.stored_bytes
     table = copies(rng, [data], rows)
-    mutate_table(rng, table, _archive_places(data, directory, end), most=2)
+    mutate_table(rng, table, _archive_places(data, directory, start, stop), most=2)
+    for number, (words, (first, second)) in enumerate(
+        archive.decode_dictionaries(header, data[directory:end])
+    ):
+        changed = np.flatnonzero(rng.random(rows) < 0.2)
+        row = directory + archive.BLOCK_ENTRY.size + number * dictionary.DICTIONARY_ENTRY.size
+        for at in changed.tolist():
+            place = int(rng.integers(0, words.stored_bytes))
+            table[at, [first + place, second + place]] = rng.integers(0, 256)
+        put(
+            table,
+            row + 16,
+            [blake3(view[first : first + words.stored_bytes]).digest() for view in rows_of(table)],
+        )
     # What the directory repeats of the block's summary is made to agree, so that the block is decoded.
     agree = np.flatnonzero(rng.random(rows) < 0.8)
     times = np.arange(48)
-    table[agree[:, None], directory + 32 + times] = table[agree[:, None], end + times]
-    table[agree[:, None], _TIMES_AT + times] = table[agree[:, None], end + times]
-    stored = [blake3(view[end:]).digest() for view in rows_of(table)]
-    put(table, directory + 80, stored)
-    put(table, top - 96, stored)
+    table[agree[:, None], directory + 32 + times] = table[agree[:, None], start + times]
+    table[agree[:, None], _TIMES_AT + times] = table[agree[:, None], start + times]
+    put(table, directory + 80, [blake3(view[start:stop]).digest() for view in rows_of(table)])
+    put(table, top - 96, [blake3(view[end:]).digest() for view in rows_of(table)])
     put(table, top - 128, [blake3(view[top:end]).digest() for view in rows_of(table)])
     put(table, top - 32, [archive._header_hash(bytes(view[: top - 32])) for view in rows_of(table)])
     spoil(rng, table, 1 / 32)
@@ -218,17 +223,22 @@ def decode_archive(data: bytes) -> list[tuple[archive.BlockEntry, Any, memoryvie
     header = archive.decode_archive_header(data, len(data))
     archive.check_directory(header, data[archive.ARCHIVE_HEADER.size : header.directory_end])
     rows = memoryview(data)[archive.ARCHIVE_HEADER.size + header.schema_bytes : header.directory_end]
+    shared = {
+        words.tag: dictionary.decode_dictionary(words, data[place : place + words.stored_bytes])
+        for words, places in archive.decode_dictionaries(header, rows)
+        for place in places
+    }
     found = []
     for entry in archive.decode_entries(header, rows):
         stored = data[entry.offset : entry.offset + entry.stored_bytes]
-        found.append((entry, archive.decode_block(entry, stored), memoryview(stored)))
+        found.append((entry, archive.decode_block(entry, stored, shared), memoryview(stored)))
     return found
 
 
 def _archive_check(_: Arguments, found: Any) -> bool:
     return all(
         good_events(batch, entry.events)
-        and known_codecs(stored)
+        and known_codecs(stored, (*CODECS, columns.CODEC_SHARED))
         and same_events(
             payload.decode_payload(memoryview(payload.encode_payload(batch, 0).payload), len(batch)), batch
         )

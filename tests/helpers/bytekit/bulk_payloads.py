@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import random
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any, Final
 
@@ -74,12 +75,12 @@ def _make_payloads(rng: np.random.Generator, rows: int) -> list[Arguments]:
     return made
 
 
-def known_codecs(data: memoryview) -> bool:
+def known_codecs(data: memoryview, codecs: Collection[int] = CODECS) -> bool:
     """Return whether the directory of an accepted payload names only what encoders write."""
     number = payload.SUMMARY.unpack_from(data)[4]
     rows = data[payload.SUMMARY.size : payload.SUMMARY.size + number * payload.DIRECTORY.size]
     return all(
-        codec in CODECS and form in (0, 1) and compression in COMPRESSIONS
+        codec in codecs and form in (0, 1) and compression in COMPRESSIONS
         for _, codec, form, compression, *_ in payload.DIRECTORY.iter_unpack(rows)
     )
 

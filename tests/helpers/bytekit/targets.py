@@ -14,6 +14,7 @@ import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
+from unittest import mock
 
 import numpy as np
 import zstandard
@@ -22,6 +23,7 @@ from blake3 import blake3
 from bytekit import mutate
 from bytekit.scanning import disk_of
 from bytekit.segments import IDENTITY, START, make_segment, random_batch
+from tidal.archive import dictionaries as archive_dictionaries
 from tidal.archive import verify_archive
 from tidal.checkpoint import read_checkpoint
 from tidal.errors import (
@@ -32,7 +34,7 @@ from tidal.errors import (
     FormatTooNew,
     SchemaError,
 )
-from tidal.format import archive, columns, frame, payload, segment, snapshot
+from tidal.format import archive, columns, dictionary, frame, payload, segment, snapshot
 from tidal.format.archive_manifest import (
     ArchivedFile,
     ArchiveManifest,
@@ -378,18 +380,30 @@ def _identity_document() -> bytes:
 
 @functools.lru_cache(maxsize=8)
 def archive_bytes(seed: int, counts: tuple[int, ...] = (3, 40, 70)) -> bytes:
-    """Return a small archive file, with the schema and a block of each of these many events."""
+    """Return a small archive file, with the schema and a block of each of these many events.
+
+    Those of odd seeds have dictionaries.
+    """
     rng = random.Random(seed)
-    batches = [rich_batch(rng, count) for count in counts]
+    return archive_of([rich_batch(rng, count) for count in counts], dictionaries=bool(seed % 2))
+
+
+def archive_of(batches: list[EventBatch], *, dictionaries: bool) -> bytes:
+    """Return an archive file with a block of each batch."""
     made = make_segment(batches)
+    found = []
+    if dictionaries:
+        with mock.patch.multiple(archive_dictionaries, EVENTS_MIN=1, _GAIN=1000):  # though they do not pay
+            found = archive_dictionaries.make_dictionaries(batches)
     plain, blocks, seq = archive.PlainHash(), [], 1
     for batch in batches:
         plain.add(batch)
-        blocks.append(archive.encode_block(batch, seq, START))
+        blocks.append(archive.encode_block(batch, seq, START, {it.entry.tag: it.codes for it in found}))
         seq += len(batch)
     header, parts = archive.encode_archive(
-        made.info.header, made.info.seal(), len(made.data), schema_to_json(SCHEMA), blocks, plain.digest()
-    )
+        made.info.header, made.info.seal(), len(made.data), schema_to_json(SCHEMA), blocks, plain.digest(),
+        [(it.entry, it.stored) for it in found],
+    )  # fmt: skip
     assert header.encode() == parts[0]
     return b"".join(parts)
 
@@ -401,8 +415,10 @@ def _archive_input(rng: random.Random) -> Input:
     directory = form.size + header.schema_bytes
     place = directory + rng.randrange(header.blocks) * row.size
     entry = list(row.unpack_from(data, place))
-    choice = rng.randrange(6)
-    if choice == 0:  # a block, with its hash
+    choice = rng.randrange(8 if header.dictionaries else 6)
+    if choice >= 6:
+        _change_dictionary(rng, data, header, rows=choice == 6)
+    elif choice == 0:  # a block, with its hash
         start, size = entry[5], entry[2]
         block = bytearray(
             _payload_input(rng).data
@@ -424,6 +440,27 @@ def _archive_input(rng: random.Random) -> Input:
     head = mutate.fields(rng, form, values, keep) if choice == 4 else form.pack(*values)
     data[: form.size] = head[:-32] + archive._header_hash(head[:-32])
     return Input(mutate.some_bytes(rng, bytes(data)) if choice == 5 or rng.random() < 0.05 else bytes(data))
+
+
+def _change_dictionary(
+    rng: random.Random, data: bytearray, header: archive.ArchiveHeader, *, rows: bool
+) -> None:
+    """Change the entry of a dictionary, or the bytes of both its copies, with their hash."""
+    directory = bytes(data[archive.ARCHIVE_HEADER.size + header.schema_bytes : header.directory_end])
+    placed = archive.decode_dictionaries(header, directory)
+    number = rng.randrange(len(placed))
+    entry, copies = placed[number]
+    form = dictionary.DICTIONARY_ENTRY
+    place = header.directory_end - (len(placed) - number) * form.size
+    values = list(form.unpack_from(data, place))
+    if rows:
+        data[place : place + form.size] = mutate.fields(rng, form, values, frozenset())
+        return
+    stored = mutate.some_bytes(rng, bytes(data[copies[0] : copies[0] + entry.stored_bytes]), keep_length=True)
+    for copy in copies:
+        data[copy : copy + entry.stored_bytes] = stored
+    values[-1] = blake3(stored).digest()
+    data[place : place + form.size] = form.pack(*values)
 
 
 def _verify_archive(given: Input) -> object:
@@ -466,7 +503,9 @@ TARGETS: Final[dict[str, Target]] = {
     ),
     "archive": Target(
         _archive_input, _verify_archive, (CorruptArchive, FormatTooNew),
-        lambda given: 3 * archive.BLOCK_PLAIN_BYTES_MAX + 4 * len(given.data),
+        lambda given: (
+            3 * archive.BLOCK_PLAIN_BYTES_MAX + 4 * 8 * dictionary.DICTIONARY_IDS_MAX + 4 * len(given.data)
+        ),
     ),
     "schema.json": Target(
         lambda rng: Input(_document(rng, schema_to_json(SCHEMA))), lambda given: schema_from_json(given.data),

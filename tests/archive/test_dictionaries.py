@@ -1,0 +1,261 @@
+"""Dictionaries in archives: made where they pay, read from whichever copy is good."""
+
+from __future__ import annotations
+
+import logging
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tidal.archive import ArchiveFile, archive_segment, read_archive, verify_archive
+from tidal.archive import dictionaries as made_here
+from tidal.archive.dictionaries import EVENTS_MIN, make_dictionaries
+from tidal.durable import OsFileSystem
+from tidal.errors import CorruptArchive
+from tidal.format.archive import PlainHash, decode_dictionaries
+from tidal.format.dictionary import DICTIONARY_IDS_MAX, decode_dictionary
+from tidal.format.payload import TAG_ENTITY_ID, TAG_SESSION_ID, TAG_USER_ID
+from tidal.format.segment import NO_HASH, LogIdentity
+from tidal.inspect import verify
+from tidal.ledger import SignalLedger
+from tidal.salvage import salvage
+from tidal.schema import EventBatch, IdColumn, SchemaBuilder
+from tidal.schema.events import U64
+from tidal.wal import LogWriter, parse_sync, read_batches
+
+FS = OsFileSystem()
+IDENTITY = LogIdentity(bytes(range(16)), epoch=1)
+SCHEMA = SchemaBuilder().signal("view", half_life="7d", windows=("1h",)).build()
+RNG = np.random.default_rng(11)
+HASHED = RNG.integers(0, 2**64, 30_000, np.uint64)
+
+
+def batch(ids: U64, users: IdColumn | None = None, sessions: IdColumn | None = None) -> EventBatch:
+    count = len(ids)
+    times = 1_700_000_000 * 10**9 + np.arange(count, dtype=np.int64) * 10**7
+    return EventBatch(ids, np.zeros(count, np.uint8), np.ones(count, np.float32), times, users, sessions)
+
+
+def blocks(events: EventBatch) -> list[EventBatch]:
+    return [events.rows(start, start + 65_536) for start in range(0, len(events), 65_536)]
+
+
+def logged(folder: Path, batches: list[EventBatch]) -> Path:
+    """The sealed segment with these batches."""
+    folder.mkdir(parents=True)
+    log = LogWriter(
+        FS, folder, identity=IDENTITY, next_seq=1, previous_hash=NO_HASH, sync=parse_sync("os"),
+        wall_clock=lambda: 5, monotonic=lambda: 0.0,
+    )  # fmt: skip
+    for it in batches:
+        for block in blocks(it):
+            log.append(block)
+    log.close()
+    (path,) = folder.glob("*.seg")
+    return path
+
+
+def archived(folder: Path, batches: list[EventBatch]) -> Path:
+    segment = logged(folder / "wal", batches)
+    (folder / "archive").mkdir()
+    archive_segment(FS, folder / "archive", segment, identity=IDENTITY, schema=SCHEMA)
+    (path,) = (folder / "archive").glob("*.arc")
+    return path
+
+
+def some_events(count: int = 200_000) -> EventBatch:
+    """Entities without a pattern that come again, users of whom some are unknown, sessions in a row."""
+    known = RNG.random(count) < 0.7
+    users = np.where(known, HASHED[RNG.integers(0, 10_000, count)], np.uint64(0))
+    sessions = (np.arange(count) // 9).astype(np.uint64)
+    return batch(HASHED[RNG.integers(0, 30_000, count)], IdColumn(users, known), IdColumn(sessions))
+
+
+def copies(path: Path) -> dict[int, tuple[int, int]]:
+    """Where the two copies of each dictionary begin, by tag."""
+    with ArchiveFile(FS, path) as file:
+        placed = decode_dictionaries(file.header, file._directory)
+    return {entry.tag: places for entry, places in placed}
+
+
+def flip(path: Path, *places: int) -> None:
+    data = bytearray(path.read_bytes())
+    for place in places:
+        data[place] ^= 1
+    path.write_bytes(data)
+
+
+def hash_of(path: Path) -> bytes:
+    plain = PlainHash()
+    for _, events in read_archive(FS, path):
+        plain.add(events)
+    return plain.digest()
+
+
+# ------------------------------------------------------------------------------------ made where they pay
+
+
+def test_ids_that_look_random_and_come_again_get_one() -> None:
+    events = some_events()
+    found = {it.entry.tag: it for it in make_dictionaries(blocks(events))}
+    assert list(found) == [TAG_ENTITY_ID, TAG_USER_ID]
+    assert found[TAG_ENTITY_ID].entry.ids == len(np.unique(events.entity_id))
+    assert found[TAG_USER_ID].entry.ids == 10_001  # with the 0 of an unknown one
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        np.arange(EVENTS_MIN, dtype=np.uint64),  # small numbers, close to each other
+        RNG.integers(0, 2**64, 200_000, np.uint64),  # none comes again
+        np.concatenate([RNG.choice(it, 65_536) for it in HASHED.reshape(6, -1)]),  # of a block, not of many
+        HASHED[RNG.integers(0, 30_000, EVENTS_MIN - 1)],  # one block, which has its own
+    ],
+    ids=["in a row", "once each", "by block", "few events"],
+)
+def test_what_gains_nothing_gets_none(ids: U64) -> None:
+    assert make_dictionaries(blocks(batch(ids))) == []
+
+
+def test_ids_come_in_steps_of_how_often_they_are_used() -> None:
+    often, seldom = np.sort(HASHED[:10_000]), np.sort(HASHED[10_000:])
+    ids = RNG.permutation(np.concatenate([np.repeat(often, 32), np.repeat(seldom, 8)]))
+    ((entry, stored),) = [(it.entry, it.stored) for it in make_dictionaries(blocks(batch(ids)))]
+    assert decode_dictionary(entry, stored).tolist() == [*often.tolist(), *seldom.tolist()]
+
+
+def test_more_ids_than_a_file_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(made_here, "DICTIONARY_IDS_MAX", 39_000)
+    assert [it.entry.tag for it in make_dictionaries(blocks(some_events()))] == [TAG_ENTITY_ID]
+    monkeypatch.setattr(made_here, "DICTIONARY_IDS_MAX", 29_000)
+    assert [it.entry.tag for it in make_dictionaries(blocks(some_events()))] == [TAG_USER_ID]
+
+
+def test_a_file_with_dictionaries_is_smaller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    events = batch(RNG.choice(HASHED, 300_000))
+    small = archived(tmp_path / "with", [events])
+    monkeypatch.setattr(made_here, "EVENTS_MIN", 10**9)
+    assert small.stat().st_size < 0.75 * archived(tmp_path / "without", [events]).stat().st_size
+
+
+# ------------------------------------------------------------------------------------ what is read
+
+
+IDS = st.lists(st.sampled_from(HASHED[:40].tolist()), max_size=120).map(lambda it: HASHED[:8].tolist() + it)
+KNOWN = st.sampled_from(HASHED[:9].tolist())
+
+
+@settings(max_examples=60)
+@given(entities=IDS, data=st.data())
+def test_every_event_comes_back_and_replays_alike(
+    tmp_path_factory: pytest.TempPathFactory, entities: list[int], data: st.DataObject
+) -> None:
+    count = len(entities)
+
+    def column() -> IdColumn | None:
+        rows = st.lists(st.none() | KNOWN, min_size=count, max_size=count)
+        found = data.draw(st.none() | rows)
+        if found is None:
+            return None
+        known = np.array([it is not None for it in found])
+        return IdColumn(np.array([it or 0 for it in found], np.uint64), None if known.all() else known)
+
+    events = batch(np.array(entities, np.uint64), column(), column())
+    base = tmp_path_factory.mktemp("log")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(made_here, "EVENTS_MIN", 1)
+        patched.setattr(made_here, "_GAIN", 1000.0)  # also where it does not pay
+        path = archived(base, [events.rows(0, count // 2), events.rows(count // 2, count)])
+    assert TAG_ENTITY_ID in copies(path)
+    from_log, replayed, again = PlainHash(), SignalLedger(SCHEMA), SignalLedger(SCHEMA)
+    for _, it in read_batches(FS, base / "wal"):
+        from_log.add(it)
+        replayed.apply(it)
+    for _, it in read_archive(FS, path):
+        again.apply(it)
+    assert hash_of(path) == from_log.digest() == verify_archive(FS, path).plain_hash
+    assert again.state_digest() == replayed.state_digest()
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return archived(tmp_path_factory.mktemp("original"), [some_events()])
+
+
+@pytest.fixture
+def path(original: Path, tmp_path: Path) -> Path:
+    copy = tmp_path / original.name
+    copy.write_bytes(original.read_bytes())
+    return copy
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_one_damaged_copy_takes_nothing_away(
+    path: Path, original: Path, number: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    places = [both[number] for both in copies(path).values()]
+    flip(path, *places)
+    with caplog.at_level(logging.WARNING, "tidal.archive"):
+        assert hash_of(path) == hash_of(original)
+    events = [record.tidal["event"] for record in caplog.records]  # type: ignore[attr-defined]
+    assert events == ([] if number else ["archive_dictionary_damaged"] * 2)
+    with pytest.raises(CorruptArchive, match="does not match its hash") as caught:
+        verify_archive(FS, path)
+    assert caught.value.offset == places[0]
+    report = verify(path)
+    assert [(it.code, it.offset) for it in report.findings] == [("archive-damaged", it) for it in places]
+
+
+def test_two_damaged_copies_stop_a_reader_and_say_of_what(path: Path) -> None:
+    flip(path, *copies(path)[TAG_USER_ID])
+    with pytest.raises(CorruptArchive, match=f"column {TAG_USER_ID} is of a dictionary that is not there"):
+        hash_of(path)
+
+
+def test_both_copies_are_the_same_bytes_and_far_apart(original: Path) -> None:
+    data = original.read_bytes()
+    with ArchiveFile(FS, original) as file:
+        placed = decode_dictionaries(file.header, file._directory)
+        blocks = list(file.blocks())
+    for entry, (first, second) in placed:
+        assert data[first : first + entry.stored_bytes] == data[second : second + entry.stored_bytes]
+        assert first < blocks[0].offset
+        assert second >= blocks[-1].offset + blocks[-1].stored_bytes
+
+
+def test_sessions_may_have_one_too() -> None:
+    sessions = IdColumn(RNG.choice(HASHED, 200_000))
+    found = make_dictionaries(blocks(batch(np.arange(200_000, dtype=np.uint64), sessions=sessions)))
+    assert [it.entry.tag for it in found] == [TAG_SESSION_ID]
+
+
+def test_what_is_left_of_a_store_is_good_with_one_good_copy(
+    path: Path, original: Path, tmp_path: Path
+) -> None:
+    flip(path, *(first for first, _ in copies(path).values()))
+    folder = tmp_path / "worn"
+    (folder / "archive").mkdir(parents=True)
+    path.rename(folder / "archive" / path.name)
+    report = salvage(folder, tmp_path / "new", schema=SCHEMA)
+    assert report.events == 200_000
+
+
+def test_memory_is_bounded_by_the_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = RNG.permutation(np.repeat(RNG.integers(0, 2**64, 400_000, np.uint64), 4))
+    path = archived(tmp_path, [batch(ids)])
+    (entry,) = [it for it in copies(path)]
+    tracemalloc.start()
+    try:
+        with ArchiveFile(FS, path) as file:
+            file.read(next(file.blocks()))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    block = 65_536 * 64
+    assert entry == TAG_ENTITY_ID
+    assert peak < 4 * 8 * 400_000 + block, f"{peak / 2**20:.1f} MiB"
+    assert 4 * 8 * DICTIONARY_IDS_MAX == 64 << 20  # what docs/format/archive.md promises of the largest

@@ -1,0 +1,168 @@
+"""Dictionaries for a segment's ids, where they make its archive smaller, and read back from a file."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
+
+import numpy as np
+
+from tidal._ext import columns as kernels
+from tidal.durable import File
+from tidal.errors import FormatError, StorageError
+from tidal.format.dictionary import (
+    DICTIONARY_IDS_MAX,
+    DictionaryEntry,
+    decode_dictionary,
+    encode_dictionary,
+)
+from tidal.format.payload import (
+    EVENTS_PER_BATCH_MAX,
+    SHARED_TAGS,
+    TAG_ENTITY_ID,
+    TAG_SESSION_ID,
+    TAG_USER_ID,
+    known_or_zero,
+)
+from tidal.meters import said
+from tidal.records import record
+from tidal.schema import EventBatch
+from tidal.schema.events import U32, U64, IdColumn
+
+_logger = logging.getLogger(__name__)
+
+Placed = Sequence[tuple[DictionaryEntry, tuple[int, int]]]  # and where its two copies begin
+
+EVENTS_MIN: Final = EVENTS_PER_BATCH_MAX + 1  # fewer are one block, which may have a dictionary of its own
+_GAIN: Final = 0.95  # of the bits that a column has without a dictionary, what it may take with one
+_COPIES: Final = 2
+_ID_BITS: Final = 64
+
+
+@record
+class Dictionary:
+    """The distinct ids of a column, encoded, and the place of each among them."""
+
+    entry: DictionaryEntry
+    stored: bytes
+    places: U32  # by the code that ``distinct`` gives
+    distinct: kernels.Distinct
+
+    def codes(self, ids: U64) -> U32:
+        """Return the place of each id; ValueError for an unknown one."""
+        return self.places[self.distinct.codes(ids)]
+
+
+def make_dictionaries(blocks: Iterable[EventBatch]) -> list[Dictionary]:
+    """Return the dictionaries that make an archive of these blocks smaller, by ascending tag.
+
+    Memory: for each of the columns 20 bytes an id, of DICTIONARY_IDS_MAX at most, and a table of them.
+    """
+    columns = {tag: _Column() for tag in SHARED_TAGS}
+    for block in blocks:
+        for tag, ids in _id_columns(block):
+            columns[tag].add(ids)
+    found, room = [], DICTIONARY_IDS_MAX
+    for tag, column in columns.items():
+        dictionary = column.dictionary(tag, room)
+        if dictionary is not None:
+            room -= dictionary.entry.ids
+            found.append(dictionary)
+    return found
+
+
+def _id_columns(batch: EventBatch) -> Iterator[tuple[int, U64]]:
+    yield TAG_ENTITY_ID, batch.entity_id
+    optional: tuple[tuple[int, IdColumn | None], ...] = (
+        (TAG_USER_ID, batch.user_id), (TAG_SESSION_ID, batch.session_id)
+    )  # fmt: skip
+    for tag, column in optional:
+        if column is not None:
+            yield tag, known_or_zero(column)
+
+
+class _Column:
+    """What is seen of one id column of a segment."""
+
+    def __init__(self) -> None:
+        self.distinct = kernels.Distinct(DICTIONARY_IDS_MAX)
+        self._events = 0
+        self._bits = 0.0  # that the column takes without a dictionary of the file
+        self._fits = True
+
+    def add(self, ids: U64) -> None:
+        self._fits = self._fits and self.distinct.add(ids)
+        if self._fits:
+            self._events += len(ids)
+            self._bits += len(ids) * _bits_of(ids)
+
+    def dictionary(self, tag: int, room: int) -> Dictionary | None:
+        """Return a dictionary of at most ``room`` ids; None where one would not pay.
+
+        By how often an id comes, in steps of two, so that the places of most events are small numbers; then
+        ascending, so that the dictionary itself is small.
+        """
+        count = len(self.distinct)
+        code_bits = self._events * _code_bits(count)
+        if not self._fits or self._events < EVENTS_MIN or count > room:
+            return None
+        if code_bits >= (most := _GAIN * self._bits):
+            return None
+        ids = self.distinct.values
+        order = np.lexsort((ids, -np.frexp(self.distinct.counts)[1]))
+        entry, stored = encode_dictionary(tag, ids[order])
+        if code_bits + _COPIES * 8 * len(stored) >= most:
+            return None
+        places = np.empty(count, np.uint32)
+        places[order] = np.arange(count, dtype=np.uint32)
+        return Dictionary(entry, stored, places, self.distinct)
+
+
+def _code_bits(count: int) -> int:
+    """Return the bits of a place among so many ids."""
+    return max(1, (count - 1).bit_length())
+
+
+def _bits_of(ids: U64) -> float:
+    """About what an id of a block takes otherwise: as it is, by its difference, in the block's dictionary."""
+    _, _, value_bits, delta_bits = kernels.measure(ids)
+    bits = min(value_bits, delta_bits)
+    if (found := kernels.distinct(ids, max(1, len(ids) // 2))) is not None:
+        count = len(found[0])
+        ascending = count * (_ID_BITS - count.bit_length() + 2)
+        bits = min(bits, ascending / len(ids) + _code_bits(count))
+    return bits
+
+
+def read_copies(file: File, placed: Placed, number: int) -> Iterator[tuple[int, int, bytes, U64 | str]]:
+    """Yield tag, place, bytes and ids of the first copies (0) or the second (1); what is wrong, for ids."""
+    for entry, places in placed:
+        stored = file.read_at(places[number], entry.stored_bytes)
+        try:
+            yield entry.tag, places[number], stored, decode_dictionary(entry, stored)
+        except FormatError as error:
+            yield entry.tag, places[number], stored, str(error)
+
+
+def read_dictionaries(file: File, placed: Placed) -> dict[int, U64]:
+    """Return the ids of a file's dictionaries by tag, each from the first copy that is good.
+
+    A copy that is not is noted in the log; a dictionary without a good copy is left out.
+    """
+    shared: dict[int, U64] = {}
+    for dictionary in placed:
+        tag = dictionary[0].tag
+        for number in range(_COPIES):
+            try:
+                ((_, place, _, ids),) = read_copies(file, [dictionary], number)
+            except StorageError as error:
+                place, ids = dictionary[1][number], str(error)
+            if not isinstance(ids, str):
+                shared[tag] = ids
+                break
+            _logger.warning(
+                "%s, byte %d: %s; it has two copies", file.path, place, ids,
+                extra=said("archive_dictionary_damaged", path=str(file.path), offset=place),
+            )  # fmt: skip
+    return shared

@@ -1,0 +1,90 @@
+"""The dictionaries of an archive file: ids that many of its events have in common, each written once.
+
+A dictionary is a column of ids whose order means nothing; columns of the file's blocks are places in it
+(CODEC_SHARED). All blocks hang on it, so a file has each dictionary twice, far apart: before its blocks and
+behind them. Both copies are the same bytes, under the same hash.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
+
+from blake3 import blake3
+
+from tidal.errors import FormatError
+from tidal.format.columns import CODEC_DICTIONARY, decode_words, encode_words
+from tidal.format.payload import SHARED_TAGS
+from tidal.schema.events import U64
+
+# These numbers are on disk and do not change.
+DICTIONARY_ENTRY: Final = struct.Struct("<BBBBII4s32s")  # tag, codec, compression, parameter, ids, stored
+DICTIONARY_IDS_MAX: Final = 1 << 21  # of all dictionaries of a file: 16 MiB when they are decoded
+DICTIONARIES_MAX: Final = len(SHARED_TAGS)
+
+_ID_BYTES = 8
+
+
+class DictionaryEntry(NamedTuple):
+    """What the front of a file says of a dictionary."""
+
+    tag: int  # of the columns that use it
+    codec: int
+    compression: int
+    parameter: int
+    ids: int
+    stored_bytes: int  # of each copy
+    hash: bytes  # of the stored bytes
+
+    def encode(self) -> bytes:
+        return DICTIONARY_ENTRY.pack(*self[:6], bytes(4), self.hash)
+
+
+def encode_dictionary(tag: int, ids: U64) -> tuple[DictionaryEntry, bytes]:
+    """Return the entry and the bytes of a dictionary; its ids in this order."""
+    codec, compression, parameter, stored = encode_words(ids, _ID_BYTES, small=True)
+    entry = DictionaryEntry(
+        tag, codec, compression, parameter, len(ids), len(stored), blake3(stored).digest()
+    )
+    return entry, stored
+
+
+def decode_dictionary_entries(rows: bytes | memoryview) -> Iterator[DictionaryEntry]:
+    """Yield the entries of a checked front; FormatError for what is never written."""
+    last_tag = ids = 0
+    for row in DICTIONARY_ENTRY.iter_unpack(rows):
+        tag, codec, compression, parameter, count, stored, reserved, digest = row
+        entry = DictionaryEntry(tag, codec, compression, parameter, count, stored, digest)
+        if tag not in SHARED_TAGS or tag <= last_tag or any(reserved):
+            raise FormatError(f"a dictionary of column {entry.tag} after that of column {last_tag}")
+        last_tag, ids = entry.tag, ids + entry.ids
+        if not 1 <= entry.ids <= ids <= DICTIONARY_IDS_MAX or not (
+            1 <= entry.stored_bytes <= _ID_BYTES * (entry.ids + 1)
+        ):
+            raise FormatError(f"a dictionary of {entry.ids} ids in {entry.stored_bytes} bytes")
+        yield entry
+
+
+def decode_dictionary(entry: DictionaryEntry, stored: bytes) -> U64:
+    """Return the ids of a dictionary; FormatError unless these are its bytes.
+
+    Nothing is decompressed before the hash is checked, nor beyond what the entry promises.
+    """
+    if len(stored) != entry.stored_bytes or blake3(stored).digest() != entry.hash:
+        raise FormatError(f"the dictionary of column {entry.tag} does not match its hash")
+    if entry.codec == CODEC_DICTIONARY:
+        raise FormatError("a dictionary of a dictionary")
+    try:
+        return decode_words(
+            entry.codec, entry.compression, entry.parameter, memoryview(stored), entry.ids, _ID_BYTES
+        )
+    except FormatError:
+        raise
+    except ValueError as error:  # of the kernels, which know no error of ours
+        raise FormatError(str(error)) from error
+
+
+def stored_bytes(entries: Sequence[DictionaryEntry]) -> int:
+    """Return the bytes that one copy of all these takes."""
+    return sum(entry.stored_bytes for entry in entries)
