@@ -262,12 +262,10 @@ cdef class Shard:
             raise ValueError(f"{rows} of {self.state.arena.count} records")
         return 0
 
-    def scores(self, Py_ssize_t rows, int position, int64_t t):
-        """Return the scores of the first records, float64[rows], in the order of records()."""
-        scores = np.empty(rows, np.float64)
-        cdef double[::1] out = scores
+    def scores(self, double[::1] out, int position, int64_t t):
+        """Fill ``out`` with the scores of the first records, in the order of records()."""
         cdef Reader reader
-        cdef Py_ssize_t slot
+        cdef Py_ssize_t slot, rows = out.shape[0]
         self.check_rows(rows)
         with nogil:
             acquire(&self.state.records)
@@ -275,14 +273,11 @@ cdef class Shard:
             for slot in range(rows):
                 out[slot] = read_score(self.state, &self.state.arena.rows[slot], position, t, &reader)
             unlock(&self.state.records)
-        return scores
 
-    def counts(self, Py_ssize_t rows, int window, int64_t t, bint roll=False):
-        """Return the counts of the first records, uint64[rows]; window, t and roll as in top_counts()."""
-        counts = np.empty(rows, np.uint64)
-        cdef uint64_t[::1] out = counts
+    def counts(self, uint64_t[::1] out, int window, int64_t t, bint roll=False):
+        """Fill ``out`` with the counts of the first records; window, t and roll as in top_counts()."""
         cdef Reading reading
-        cdef Py_ssize_t slot
+        cdef Py_ssize_t slot, rows = out.shape[0]
         self.check_rows(rows)
         if roll and turns(self.state, t):
             self.roll(t)
@@ -296,7 +291,6 @@ cdef class Shard:
             close_reading(&reading)
         if reading.failed:
             raise MemoryError("no memory to read windows at another time")
-        return counts
 
     def __len__(self):
         return self.state.arena.count

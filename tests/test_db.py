@@ -92,6 +92,19 @@ def test_batch_reads_equal_point_reads(db: tidal.TidalDb) -> None:
     assert table["count.7d"].tolist() == db.counts("view", table["entity_id"], "7d").tolist()
 
 
+def test_a_read_of_some_measures_makes_no_others(db: tidal.TidalDb) -> None:
+    db.ingest(signal="view", entity_id=[1, 2, 2], timestamp=NOW)
+    whole = db.read("view")
+    some = db.read("view", measures=["velocity.1h", "score", "count.all"])
+    assert list(some) == ["entity_id", "last_time", "velocity.1h", "score", "count.all"]
+    assert all(some[name].tolist() == whole[name].tolist() for name in some)
+    assert list(db.read("view", measures=[])) == ["entity_id", "last_time"]
+    with pytest.raises(tidal.UnknownMeasure, match=r"'count.1y' is not a measure|1y"):
+        db.read("view", measures=["count.1y"])
+    with pytest.raises(tidal.InvalidOption, match=r"names in a list, as \['score'\]"):
+        db.read("view", measures="score")
+
+
 def test_top_and_rank(db: tidal.TidalDb) -> None:
     db.ingest(signal="view", entity_id=["a", "b", "b", "c", "c", "c"], timestamp=NOW)
     db.ingest(signal="like", entity_id=["a", "c"], weight=[10.0, 1.0])

@@ -123,9 +123,9 @@ def test_columns_of_several_lengths_are_refused() -> None:
     with pytest.raises(ValueError, match="negative"):
         shard.top_scores(-1, 0, 0)
     with pytest.raises(ValueError, match="1 of 0 records"):
-        shard.scores(1, 0, 0)
+        shard.scores(np.empty(1), 0, 0)
     with pytest.raises(ValueError, match="1 of 0 records"):
-        shard.counts(1, 0, 0)
+        shard.counts(np.empty(1, np.uint64), 0, 0)
     assert shard.clock is None and len(shard) == 0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -118,16 +118,18 @@ class Reads:
         ranking = self._ledger.rank(self._ids(kinds[0], candidates), weights, k=k, at=t, now=now)
         return Top(ranking, lambda ids: self._names.names(kinds[0], ids))
 
-    def read(self, signal: str, *, at: Any = None) -> Columns:
+    def read(self, signal: str, *, measures: Collection[str] | None = None, at: Any = None) -> Columns:
         """Return every entity of a signal type as columns, in the store's own order.
 
         ``entity_id`` uint64, ``last_time`` int64 (ns), and a column for each measure: ``score`` (and
         ``score.30d`` for further half-lives) float64, ``count.1h`` ... ``count.all`` uint64,
-        ``velocity.1h`` ... float64.
+        ``velocity.1h`` ... float64. ``measures``: only these, such as ``["score", "count.1h"]``; a column
+        that nobody asks for is not made. UnknownMeasure for a name that the type does not have.
         """
         t, now = self._time(at)
         self._kind(signal)
-        return Columns(self._ledger.read(signal, at=t, now=now), times=("last_time",))
+        found = self._ledger.read(signal, measures=measures, at=t, now=now)
+        return Columns(found, times=("last_time",))
 
     def records(self, signal: str) -> list[NDArray[np.void]]:
         """Return the hot records of each shard as structured arrays: live, read-only, without a copy.

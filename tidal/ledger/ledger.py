@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from numbers import Real
 from typing import Any
 
@@ -152,17 +152,22 @@ class SignalLedger:
         table = self.table(signal)
         return table.top(k, parse_measure(table.signal, by), at, now)
 
-    def read(self, signal: str, *, at: int, now: bool = False) -> dict[str, NDArray[Any]]:
-        """Return entity_id, last_time and every measure of each entity, as columns in the table's own
-        order.
+    def read(
+        self, signal: str, *, measures: Collection[str] | None = None, at: int, now: bool = False
+    ) -> dict[str, NDArray[Any]]:
+        """Return entity_id, last_time and these measures (None: every one) of each entity, as columns in the
+        table's own order.
         """
         table = self.table(signal)
+        if isinstance(measures, str):
+            raise InvalidOption(f"measures={measures!r}: give names in a list, as [{measures!r}]")
+        wanted = measures_of(table.signal) if measures is None else measures
+        parsed = {name: parse_measure(table.signal, name) for name in wanted}
         rows = table.records()
         columns: dict[str, NDArray[Any]] = {
             name: np.concatenate([part[name] for part in rows]) for name in ("entity_id", "last_time")
         }
-        for name in measures_of(table.signal):
-            measure = parse_measure(table.signal, name)
+        for name, measure in parsed.items():
             columns[name] = table.values_of_first([len(part) for part in rows], measure, at, now)
         return columns
 

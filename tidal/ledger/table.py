@@ -100,13 +100,17 @@ class Table:
 
     def values_of_first(self, rows: list[int], measure: Measure, at: int, now: bool) -> NDArray[Any]:
         """Return a measure of so many records of each shard, in the order of records(); looks no id up."""
-        parts: list[NDArray[Any]]
+        ends = np.cumsum([0, *rows]).tolist()
+        parts = [(shard, slice(*ends[i : i + 2])) for i, shard in enumerate(self.shards)]
         if measure.what == SCORE:
-            parts = [s.scores(n, measure.position, at) for s, n in zip(self.shards, rows, strict=True)]
-            return np.concatenate(parts)
+            scores = np.empty(ends[-1], np.float64)
+            for shard, part in parts:
+                shard.scores(scores[part], measure.position, at)
+            return scores
+        counts = np.empty(ends[-1], np.uint64)
         position, t = WINDOW_POSITIONS[measure.window], self._not_before_clock(at)
-        parts = [s.counts(n, position, t, now) for s, n in zip(self.shards, rows, strict=True)]
-        counts = np.concatenate(parts)
+        for shard, part in parts:
+            shard.counts(counts[part], position, t, now)
         return counts if measure.what == COUNT else counts / WINDOW_SECONDS[measure.window]
 
     def __len__(self) -> int:

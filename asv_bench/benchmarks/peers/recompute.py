@@ -55,7 +55,7 @@ def _live(batches: Iterable[EventBatch], at: int) -> Answers:
     ledger = SignalLedger(schema())
     for batch in batches:
         ledger.apply(batch)
-    read = ledger.read(SIGNAL, at=at)
+    read = ledger.read(SIGNAL, measures=[name.replace("_", ".") for name in NAMES], at=at)
     return {"entity_id": read["entity_id"], **{name: read[name.replace("_", ".")] for name in NAMES}}
 
 
