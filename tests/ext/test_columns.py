@@ -59,21 +59,29 @@ def test_words_that_collide_are_given_up() -> None:
 
 @pytest.mark.parametrize("width", [1, 2, 3, 4])
 @pytest.mark.parametrize("count", [1, 511, 513, 3_000])
-def test_codes_come_back(width: int, count: int) -> None:
-    codes = np.random.default_rng(5).integers(0, 256**width, count, np.uint64)
-    planes = kernels.split(codes, width)
-    assert kernels.codes(planes, count, width, 256**width).tolist() == codes.tolist()
-    assert kernels.codes(planes, count, width, int(codes.max()) + 1).dtype == np.uint32
-    with pytest.raises(ValueError, match=f"code {codes.max()} in a dictionary of {codes.max()} words"):
-        kernels.codes(planes, count, width, int(codes.max()))
+def test_words_of_a_dictionary_are_looked_up(width: int, count: int) -> None:
+    rng = np.random.default_rng(5)
+    dictionary = rng.integers(0, 2**64, min(256**width, 70_000), np.uint64)
+    places = rng.integers(0, len(dictionary), count, np.uint64)
+    planes = kernels.split(places, width)
+    assert kernels.look_up_words(planes, count, width, dictionary).tolist() == dictionary[places].tolist()
+    last = int(places.max())
+    assert kernels.look_up_words(planes, count, width, dictionary[: last + 1])[-1] == dictionary[places[-1]]
+    for size in {1, last} - {0}:
+        if size <= last:
+            with pytest.raises(ValueError, match=f"in a dictionary of {size} words"):
+                kernels.look_up_words(planes, count, width, dictionary[:size])
 
 
 @pytest.mark.parametrize(
-    ("have", "count", "width"), [(7, 4, 2), (8, 4, 0), (20, 4, 5), (0, 0, 1), (8, -8, 1)]
+    ("have", "count", "width", "size"),
+    [(7, 4, 2, 1), (8, 4, 0, 1), (20, 4, 5, 1), (0, 0, 1, 1), (8, -8, 1, 1), (4, 4, 1, 0)],
 )
-def test_planes_of_another_length(have: int, count: int, width: int) -> None:
+def test_planes_of_another_length_and_empty_dictionaries(
+    have: int, count: int, width: int, size: int
+) -> None:
     with pytest.raises(ValueError):
-        kernels.codes(bytes(have), count, width, 1)
+        kernels.look_up_words(bytes(have), count, width, np.zeros(size, np.uint64))
 
 
 def test_small_weights_come_back_as_those_of_words_do() -> None:

@@ -227,11 +227,11 @@ def decode_words(
     return words
 
 
-def decode_codes(compression: int, width: int, stored: memoryview, count: int, size: int) -> U32:
-    """Return count positions in a dictionary of this size; FormatError for what encode_words cannot write."""
+def decode_shared(compression: int, width: int, stored: memoryview, count: int, dictionary: U64) -> U64:
+    """Return count words of a dictionary; FormatError or ValueError for what encode_words cannot write."""
     if not 1 <= width <= CODE_BYTES_MAX:
         raise FormatError(f"{width} byte planes; a position has 1 to {CODE_BYTES_MAX}")
-    return kernels.codes(unsqueeze(compression, stored, width * count), count, width, size)
+    return kernels.look_up_words(unsqueeze(compression, stored, width * count), count, width, dictionary)
 
 
 def decode_constant(compression: int, parameter: int, stored: memoryview) -> int:

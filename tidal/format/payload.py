@@ -27,8 +27,8 @@ from tidal.format.columns import (
     CODEC_PLANES,
     CODEC_RAW,
     CODEC_SHARED,
-    decode_codes,
     decode_constant,
+    decode_shared,
     decode_words,
     encode_words,
     squeeze,
@@ -385,7 +385,7 @@ def _ids(column: _Column, count: int, shared: Shared) -> U64:
     _check_size(entry, count)
     if (ids := shared.get(entry.tag)) is None:
         raise FormatError(f"column {entry.tag} is of a dictionary that is not there")
-    return ids[decode_codes(entry.compression, entry.parameter, stored, count, len(ids))]
+    return decode_shared(entry.compression, entry.parameter, stored, count, ids)
 
 
 def _words(column: _Column, count: int) -> U64:
