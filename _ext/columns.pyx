@@ -130,8 +130,8 @@ cdef uint32_t look_up(
     const uint8_t *planes, Py_ssize_t count, int width, const uint64_t *dictionary, uint32_t size,
     uint64_t *words_out
 ) noexcept nogil:
-    # join_words() for places in a dictionary, and the words there. Returns the greatest place; where one is not
-    # below ``size``, nothing is looked up any more.
+    # join_words() for places in a dictionary, and the words there. Returns the greatest place; where one is
+    # not below ``size``, nothing is looked up any more.
     cdef uint32_t places[BLOCK]
     cdef Py_ssize_t block, start, i, length
     cdef int plane, shift
