@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, islice
 from typing import Final
 
 import numpy as np
@@ -55,18 +57,22 @@ class Dictionary:
 
 
 def make_dictionaries(blocks: Iterable[EventBatch]) -> list[Dictionary]:
-    """Return the dictionaries that make an archive of these blocks smaller, by ascending tag.
+    """Return the dictionaries that make an archive of these blocks smaller, by ascending tag; none for a
+    single block.
 
-    Memory: for each of the columns 20 bytes an id, of DICTIONARY_IDS_MAX at most, and a table of them.
+    Memory: for each of the columns 28 bytes an id, of DICTIONARY_IDS_MAX at most.
     """
-    columns = {tag: _Column() for tag in SHARED_TAGS}
-    for block in blocks:
+    blocks = iter(blocks)
+    head = list(islice(blocks, 2))
+    if sum(map(len, head)) < EVENTS_MIN:
+        return []
+    columns: defaultdict[int, _Column] = defaultdict(_Column)
+    for block in chain(head, blocks):
         for tag, ids in _id_columns(block):
             columns[tag].add(ids)
     found, room = [], DICTIONARY_IDS_MAX
-    for tag, column in columns.items():
-        dictionary = column.dictionary(tag, room)
-        if dictionary is not None:
+    for tag in SHARED_TAGS:
+        if tag in columns and (dictionary := columns[tag].dictionary(tag, room)) is not None:
             room -= dictionary.entry.ids
             found.append(dictionary)
     return found
@@ -105,9 +111,7 @@ class _Column:
         """
         count = len(self.distinct)
         code_bits = self._events * _code_bits(count)
-        if not self._fits or self._events < EVENTS_MIN or count > room:
-            return None
-        if code_bits >= (most := _GAIN * self._bits):
+        if not self._fits or count > room or code_bits >= (most := _GAIN * self._bits):
             return None
         ids = self.distinct.values
         order = np.lexsort((ids, -np.frexp(self.distinct.counts)[1]))
