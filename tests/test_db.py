@@ -101,8 +101,9 @@ def test_a_read_of_some_measures_makes_no_others(db: tidal.TidalDb) -> None:
     assert list(db.read("view", measures=[])) == ["entity_id", "last_time"]
     with pytest.raises(tidal.UnknownMeasure, match=r"'count.1y' is not a measure|1y"):
         db.read("view", measures=["count.1y"])
-    with pytest.raises(tidal.InvalidOption, match=r"names in a list, as \['score'\]"):
-        db.read("view", measures="score")
+    for wrong in ("score", 5):
+        with pytest.raises(tidal.InvalidOption, match=r'names in a list, as \["score"\]'):
+            db.read("view", measures=wrong)
 
 
 def test_top_and_rank(db: tidal.TidalDb) -> None:

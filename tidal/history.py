@@ -45,8 +45,8 @@ def read_history(
 
     May run while another process or thread writes, archives and removes. A file of the archive that is
     damaged or gone is made up for by the log, where that still has its segment; a warning is logged. Memory:
-    one segment, or one block. Raises MissingSegment where events are gone, CorruptArchive, CorruptLog,
-    FormatTooNew, StorageError.
+    one segment, or one block and the dictionaries of its file. Raises MissingSegment where events are gone,
+    CorruptArchive, CorruptLog, FormatTooNew, StorageError.
     """
     wanted = Wanted.of(since, until, types)
     log = functools.partial(

@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tidal.archive import ArchiveFile, archive_segment, read_archive, verify_archive
+import tidal
+from tidal.archive import ArchiveFile, archive_segment, read_archive, verify_archive, writer
 from tidal.archive import dictionaries as made_here
-from tidal.archive.dictionaries import EVENTS_MIN, make_dictionaries
+from tidal.archive.dictionaries import make_dictionaries
 from tidal.durable import OsFileSystem
-from tidal.errors import CorruptArchive
-from tidal.format.archive import PlainHash, decode_dictionaries
+from tidal.errors import CorruptArchive, FormatError
+from tidal.format.archive import PlainHash, cut_directory, decode_dictionaries
 from tidal.format.dictionary import DICTIONARY_IDS_MAX, decode_dictionary
 from tidal.format.payload import TAG_ENTITY_ID, TAG_SESSION_ID, TAG_USER_ID
 from tidal.format.segment import NO_HASH, LogIdentity
@@ -31,6 +32,7 @@ FS = OsFileSystem()
 IDENTITY = LogIdentity(bytes(range(16)), epoch=1)
 SCHEMA = SchemaBuilder().signal("view", half_life="7d", windows=("1h",)).build()
 RNG = np.random.default_rng(11)
+COUNT = 300_000
 HASHED = RNG.integers(0, 2**64, 30_000, np.uint64)
 
 
@@ -67,7 +69,7 @@ def archived(folder: Path, batches: list[EventBatch]) -> Path:
     return path
 
 
-def some_events(count: int = 200_000) -> EventBatch:
+def some_events(count: int = COUNT) -> EventBatch:
     """Entities without a pattern that come again, users of whom some are unknown, sessions in a row."""
     known = RNG.random(count) < 0.7
     users = np.where(known, HASHED[RNG.integers(0, 10_000, count)], np.uint64(0))
@@ -78,7 +80,7 @@ def some_events(count: int = 200_000) -> EventBatch:
 def copies(path: Path) -> dict[int, tuple[int, int]]:
     """Where the two copies of each dictionary begin, by tag."""
     with ArchiveFile(FS, path) as file:
-        placed = decode_dictionaries(file.header, file._directory)
+        placed = decode_dictionaries(file.header, cut_directory(file.header, file._directory)[1])
     return {entry.tag: places for entry, places in placed}
 
 
@@ -110,12 +112,16 @@ def test_ids_that_look_random_and_come_again_get_one() -> None:
 @pytest.mark.parametrize(
     "ids",
     [
-        np.arange(EVENTS_MIN, dtype=np.uint64),  # small numbers, close to each other
+        np.arange(200_000, dtype=np.uint64),  # small numbers, close to each other
         RNG.integers(0, 2**64, 200_000, np.uint64),  # none comes again
         np.concatenate([RNG.choice(it, 65_536) for it in HASHED.reshape(6, -1)]),  # of a block, not of many
-        HASHED[RNG.integers(0, 30_000, EVENTS_MIN - 1)],  # one block, which has its own
+        (RNG.integers(0, 4, 300_000, np.uint64) << np.uint64(56))
+        + RNG.integers(0, 100_000, 300_000, np.uint64),
+        (RNG.integers(0, 2, 400_000, np.uint64) << np.uint64(63))
+        + RNG.integers(0, 2**17, 400_000, np.uint64),
+        np.uint64(2**60) + (RNG.integers(0, 30_000, 200_000, np.uint64) << np.uint64(22)),
     ],
-    ids=["in a row", "once each", "by block", "few events"],
+    ids=["in a row", "once each", "by block", "kinds and numbers", "two kinds", "multiples"],
 )
 def test_what_gains_nothing_gets_none(ids: U64) -> None:
     assert make_dictionaries(blocks(batch(ids))) == []
@@ -138,7 +144,7 @@ def test_more_ids_than_a_file_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_file_with_dictionaries_is_smaller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     events = batch(RNG.choice(HASHED, 300_000))
     small = archived(tmp_path / "with", [events])
-    monkeypatch.setattr(made_here, "EVENTS_MIN", 10**9)
+    monkeypatch.setattr(writer, "DICTIONARY_EVENTS_MIN", 10**9)
     assert small.stat().st_size < 0.75 * archived(tmp_path / "without", [events]).stat().st_size
 
 
@@ -167,7 +173,7 @@ def test_every_event_comes_back_and_replays_alike(
     events = batch(np.array(entities, np.uint64), column(), column())
     base = tmp_path_factory.mktemp("log")
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(made_here, "EVENTS_MIN", 1)
+        patched.setattr(writer, "DICTIONARY_EVENTS_MIN", 1)
         patched.setattr(made_here, "_GAIN", 1000.0)  # also where it does not pay
         path = archived(base, [events.rows(0, count // 2), events.rows(count // 2, count)])
     assert TAG_ENTITY_ID in copies(path)
@@ -210,6 +216,59 @@ def test_one_damaged_copy_takes_nothing_away(
     assert [(it.code, it.offset) for it in report.findings] == [("archive-damaged", it) for it in places]
 
 
+def fields_of_entries(path: Path) -> list[int]:
+    """A byte of each field of each dictionary's entry in the directory."""
+    with ArchiveFile(FS, path) as file:
+        end, count = file.header.directory_end, file.header.dictionaries
+    return [
+        end - (number + 1) * 48 + field for number in range(count) for field in (0, 1, 2, 3, 4, 8, 12, 16)
+    ]
+
+
+def test_a_damaged_entry_costs_no_event(original: Path, tmp_path: Path) -> None:
+    for place in fields_of_entries(original):
+        folder = tmp_path / str(place)
+        (folder / "archive").mkdir(parents=True)
+        path = folder / "archive" / original.name
+        path.write_bytes(original.read_bytes())
+        flip(path, place)
+        assert any(it.code == "archive-damaged" for it in verify(path).findings)
+        new = tmp_path / f"{place} saved"
+        report = salvage(folder, new, schema=SCHEMA)
+        assert report.events == COUNT, place
+        with tidal.open(new, read_only=True) as saved:
+            ids = set(saved.read("view", measures=[])["entity_id"].tolist())
+        assert ids <= set(HASHED.tolist()), place
+
+
+def test_entries_that_are_damaged_at_the_end_are_found(path: Path, original: Path) -> None:
+    at = path.stat().st_size - 40
+    flip(path, at)
+    assert hash_of(path) == hash_of(original)
+    with pytest.raises(CorruptArchive, match="entries of dictionaries at the end"):
+        verify_archive(FS, path)
+    (finding,) = verify(path).findings
+    assert (finding.code, finding.offset) == ("archive-damaged", path.stat().st_size - 96)
+
+
+def test_no_two_fields_of_an_entry_bring_in_other_ids(path: Path) -> None:
+    with ArchiveFile(FS, path) as file:
+        ((entry, places), *_) = decode_dictionaries(
+            file.header, cut_directory(file.header, file._directory)[1]
+        )
+        stored = file._file.read_at(places[0], entry.stored_bytes)
+    assert len(decode_dictionary(entry, stored)) == entry.ids
+    for changed in (entry._replace(codec=3, ids=entry.ids + 1), entry._replace(tag=TAG_SESSION_ID)):
+        with pytest.raises(FormatError, match="does not match its hash"):
+            decode_dictionary(changed, stored)
+
+
+def test_few_events_get_none(tmp_path: Path) -> None:
+    events = batch(RNG.choice(HASHED, 300_000))
+    assert copies(archived(tmp_path / "few", [events.rows(0, writer.DICTIONARY_EVENTS_MIN - 1)])) == {}
+    assert list(copies(archived(tmp_path / "more", [events]))) == [TAG_ENTITY_ID]
+
+
 def test_two_damaged_copies_stop_a_reader_and_say_of_what(path: Path) -> None:
     flip(path, *copies(path)[TAG_USER_ID])
     with pytest.raises(CorruptArchive, match=f"column {TAG_USER_ID} is of a dictionary that is not there"):
@@ -219,7 +278,7 @@ def test_two_damaged_copies_stop_a_reader_and_say_of_what(path: Path) -> None:
 def test_both_copies_are_the_same_bytes_and_far_apart(original: Path) -> None:
     data = original.read_bytes()
     with ArchiveFile(FS, original) as file:
-        placed = decode_dictionaries(file.header, file._directory)
+        placed = decode_dictionaries(file.header, cut_directory(file.header, file._directory)[1])
         blocks = list(file.blocks())
     for entry, (first, second) in placed:
         assert data[first : first + entry.stored_bytes] == data[second : second + entry.stored_bytes]
@@ -241,7 +300,7 @@ def test_what_is_left_of_a_store_is_good_with_one_good_copy(
     (folder / "archive").mkdir(parents=True)
     path.rename(folder / "archive" / path.name)
     report = salvage(folder, tmp_path / "new", schema=SCHEMA)
-    assert report.events == 200_000
+    assert report.events == COUNT
 
 
 def test_memory_is_bounded_by_the_ids(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -258,4 +317,4 @@ def test_memory_is_bounded_by_the_ids(tmp_path: Path, monkeypatch: pytest.Monkey
     block = 65_536 * 64
     assert entry == TAG_ENTITY_ID
     assert peak < 4 * 8 * 400_000 + block, f"{peak / 2**20:.1f} MiB"
-    assert 4 * 8 * DICTIONARY_IDS_MAX == 64 << 20  # what docs/format/archive.md promises of the largest
+    assert 4 * 8 * DICTIONARY_IDS_MAX == 64 << 20  # so much for the largest, beside its block

@@ -91,9 +91,11 @@ def decoded(data: bytes) -> tuple[ArchiveHeader, list[BlockEntry], list[EventBat
     entries = list(decode_entries(header, front[header.schema_bytes :]))
     shared = {
         it.tag: decode_dictionary(it, data[place : place + it.stored_bytes])
-        for it, places in decode_dictionaries(header, front[header.schema_bytes :])
+        for it, places in decode_dictionaries(header, front[len(front) - header.rows_bytes :])
         for place in reversed(places)
     }
+    if data[len(data) - header.rows_bytes :] != front[len(front) - header.rows_bytes :]:
+        raise FormatError("the entries at the end are others")
     batches = [decode_block(it, data[it.offset : it.offset + it.stored_bytes], shared) for it in entries]
     return header, entries, batches
 
@@ -139,19 +141,27 @@ def test_ids_of_a_dictionary_come_back() -> None:
 def test_only_what_has_dictionaries_needs_the_new_version() -> None:
     assert [DATA[8], DATA[10]] == [archive.ARCHIVE_VERSION_PLAIN] * 2
     assert [SHARED[8], SHARED[10]] == [archive.ARCHIVE_VERSION] * 2
-    head = bytearray(SHARED[: ARCHIVE_HEADER.size - 32])
-    head[8] = head[10] = archive.ARCHIVE_VERSION_PLAIN
-    again = bytes(head) + blake3(b"tidal archive header 1\0" + head).digest() + SHARED[ARCHIVE_HEADER.size :]
-    with pytest.raises(FormatError, match="never written"):
-        decoded(again)
+    for data, version, min_reader in (
+        (SHARED, 1, 1),
+        (SHARED, 2, 1),
+        (DATA, 2, 2),
+        (DATA, 1, 0),
+        (DATA, 0, 0),
+    ):
+        head = bytearray(data[: ARCHIVE_HEADER.size - 32])
+        head[8], head[10] = version, min_reader
+        own = blake3(b"tidal archive header 1\0" + head).digest()
+        with pytest.raises(FormatError, match=f"version {version} for readers of {min_reader}"):
+            decoded(bytes(head) + own + data[ARCHIVE_HEADER.size :])
 
 
 def test_dictionaries_that_leave_no_room_for_blocks_are_refused() -> None:
-    directory = SHARED[ARCHIVE_HEADER.size + SHARED_HEADER.schema_bytes : SHARED_HEADER.directory_end]
-    ((entry, _),) = decode_dictionaries(SHARED_HEADER, directory)
-    header = replace(SHARED_HEADER, stored_bytes=2 * entry.stored_bytes)
+    end = SHARED_HEADER.directory_end
+    rows = SHARED[end - SHARED_HEADER.rows_bytes : end]
+    ((entry, _),) = decode_dictionaries(SHARED_HEADER, rows)
+    header = replace(SHARED_HEADER, stored_bytes=2 * entry.stored_bytes + len(rows))
     with pytest.raises(FormatError, match="twice, beside blocks"):
-        decode_dictionaries(header, directory)
+        decode_dictionaries(header, rows)
 
 
 def test_the_header_s_hash_stands_for_the_whole_file() -> None:

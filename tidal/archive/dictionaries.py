@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, islice
 from typing import Final
 
 import numpy as np
@@ -13,6 +12,7 @@ import numpy as np
 from tidal._ext import columns as kernels
 from tidal.durable import File
 from tidal.errors import FormatError, StorageError
+from tidal.format.columns import small_bytes
 from tidal.format.dictionary import (
     DICTIONARY_IDS_MAX,
     DictionaryEntry,
@@ -20,7 +20,6 @@ from tidal.format.dictionary import (
     encode_dictionary,
 )
 from tidal.format.payload import (
-    EVENTS_PER_BATCH_MAX,
     SHARED_TAGS,
     TAG_ENTITY_ID,
     TAG_SESSION_ID,
@@ -36,10 +35,11 @@ _logger = logging.getLogger(__name__)
 
 Placed = Sequence[tuple[DictionaryEntry, tuple[int, int]]]  # and where its two copies begin
 
-EVENTS_MIN: Final = EVENTS_PER_BATCH_MAX + 1  # fewer are one block, which may have a dictionary of its own
-_GAIN: Final = 0.95  # of the bits that a column has without a dictionary, what it may take with one
+ENTRIES_DIFFER: Final = "the entries of dictionaries at the end of the file are not those of the directory"
+_GAIN: Final = 0.95  # of the bytes that a column takes without a dictionary, what it may take with one
 _COPIES: Final = 2
-_ID_BITS: Final = 64
+_ID_BYTES: Final = 8
+_SAMPLED: Final = 8  # one block of so many is tried without
 
 
 @record
@@ -57,17 +57,12 @@ class Dictionary:
 
 
 def make_dictionaries(blocks: Iterable[EventBatch]) -> list[Dictionary]:
-    """Return the dictionaries that make an archive of these blocks smaller, by ascending tag; none for a
-    single block.
+    """Return the dictionaries that make an archive of these blocks smaller, by ascending tag.
 
-    Memory: for each of the columns 28 bytes an id, of DICTIONARY_IDS_MAX at most.
+    Memory: 60 MiB of address space for each of the columns, of which 28 bytes for each distinct id are used.
     """
-    blocks = iter(blocks)
-    head = list(islice(blocks, 2))
-    if sum(map(len, head)) < EVENTS_MIN:
-        return []
     columns: defaultdict[int, _Column] = defaultdict(_Column)
-    for block in chain(head, blocks):
+    for block in blocks:
         for tag, ids in _id_columns(block):
             columns[tag].add(ids)
     found, room = [], DICTIONARY_IDS_MAX
@@ -93,15 +88,20 @@ class _Column:
 
     def __init__(self) -> None:
         self.distinct = kernels.Distinct(DICTIONARY_IDS_MAX)
-        self._events = 0
-        self._bits = 0.0  # that the column takes without a dictionary of the file
+        self._blocks = self._events = 0
+        self._sampled = self._sampled_bytes = (
+            0  # events, and what their ids take without a dictionary of the file
+        )
         self._fits = True
 
     def add(self, ids: U64) -> None:
         self._fits = self._fits and self.distinct.add(ids)
         if self._fits:
+            if self._blocks % _SAMPLED == 0:
+                self._sampled += len(ids)
+                self._sampled_bytes += small_bytes(ids, _ID_BYTES)
+            self._blocks += 1
             self._events += len(ids)
-            self._bits += len(ids) * _bits_of(ids)
 
     def dictionary(self, tag: int, room: int) -> Dictionary | None:
         """Return a dictionary of at most ``room`` ids; None where one would not pay.
@@ -110,42 +110,30 @@ class _Column:
         ascending, so that the dictionary itself is small.
         """
         count = len(self.distinct)
-        code_bits = self._events * _code_bits(count)
-        if not self._fits or count > room or code_bits >= (most := _GAIN * self._bits):
+        if not self._fits or not self._events or count > room:
+            return None
+        code_bytes = self._events * max(1, (count - 1).bit_length()) / 8
+        most = _GAIN * self._events * self._sampled_bytes / self._sampled
+        if code_bytes >= most:
             return None
         ids = self.distinct.values
         order = np.lexsort((ids, -np.frexp(self.distinct.counts)[1]))
         entry, stored = encode_dictionary(tag, ids[order])
-        if code_bits + _COPIES * 8 * len(stored) >= most:
+        if code_bytes + _COPIES * len(stored) >= most:
             return None
         places = np.empty(count, np.uint32)
         places[order] = np.arange(count, dtype=np.uint32)
         return Dictionary(entry, stored, places, self.distinct)
 
 
-def _code_bits(count: int) -> int:
-    """Return the bits of a place among so many ids."""
-    return max(1, (count - 1).bit_length())
-
-
-def _bits_of(ids: U64) -> float:
-    """About what an id of a block takes otherwise: as it is, by its difference, in the block's dictionary."""
-    _, _, value_bits, delta_bits = kernels.measure(ids)
-    bits = min(value_bits, delta_bits)
-    if (found := kernels.distinct(ids, max(1, len(ids) // 2))) is not None:
-        count = len(found[0])
-        ascending = count * (_ID_BITS - count.bit_length() + 2)
-        bits = min(bits, ascending / len(ids) + _code_bits(count))
-    return bits
-
-
 def read_copies(file: File, placed: Placed, number: int) -> Iterator[tuple[int, int, bytes, U64 | str]]:
     """Yield tag, place, bytes and ids of the first copies (0) or the second (1); what is wrong, for ids."""
     for entry, places in placed:
-        stored = file.read_at(places[number], entry.stored_bytes)
+        stored = b""
         try:
+            stored = file.read_at(places[number], entry.stored_bytes)
             yield entry.tag, places[number], stored, decode_dictionary(entry, stored)
-        except FormatError as error:
+        except (FormatError, StorageError) as error:
             yield entry.tag, places[number], stored, str(error)
 
 
@@ -158,10 +146,7 @@ def read_dictionaries(file: File, placed: Placed) -> dict[int, U64]:
     for dictionary in placed:
         tag = dictionary[0].tag
         for number in range(_COPIES):
-            try:
-                ((_, place, _, ids),) = read_copies(file, [dictionary], number)
-            except StorageError as error:
-                place, ids = dictionary[1][number], str(error)
+            ((_, place, _, ids),) = read_copies(file, [dictionary], number)
             if not isinstance(ids, str):
                 shared[tag] = ids
                 break

@@ -9,7 +9,7 @@ from typing import Self
 
 from blake3 import blake3
 
-from tidal.archive.dictionaries import Placed, read_copies, read_dictionaries
+from tidal.archive.dictionaries import ENTRIES_DIFFER, Placed, read_copies, read_dictionaries
 from tidal.durable import File, FileSystem
 from tidal.errors import CorruptArchive, FormatError, FormatTooNew, MissingSegment, SchemaError
 from tidal.format.archive import (
@@ -18,6 +18,7 @@ from tidal.format.archive import (
     BlockEntry,
     PlainHash,
     check_directory,
+    cut_directory,
     decode_archive_header,
     decode_block,
     decode_dictionaries,
@@ -98,6 +99,11 @@ class ArchiveFile:
             stored_hash.update(stored)
             plain_hash.add(self._decode(entry, stored))
         stored_hash.update(self._copies(placed, 1))
+        rows = cut_directory(self.header, self._directory)[1]
+        at = self.header.file_bytes - len(rows)
+        if self._file.read_at(at, len(rows)) != rows:
+            raise CorruptArchive(self.path, at, ENTRIES_DIFFER)
+        stored_hash.update(rows)
         if stored_hash.digest() != self.header.stored_hash:
             raise CorruptArchive(self.path, self.header.directory_end, "the blocks do not match their hash")
         if plain_hash.digest() != self.header.plain_hash:
@@ -111,7 +117,7 @@ class ArchiveFile:
 
     def _dictionaries(self) -> Placed:
         try:
-            return decode_dictionaries(self.header, self._directory)
+            return decode_dictionaries(self.header, cut_directory(self.header, self._directory)[1])
         except FormatError as error:
             at = ARCHIVE_HEADER.size + self.header.schema_bytes
             raise CorruptArchive(self.path, at, str(error)) from error
@@ -175,7 +181,8 @@ def read_archive(
     in ``since <= time < until`` (ns) or of one of ``types`` are left out unread; a batch that is yielded
     is whole in these respects. ``until_seq``: the last sequence wanted.
 
-    Memory: one directory and one block. Raises CorruptArchive, MissingSegment, FormatTooNew, StorageError.
+    Memory: one directory, one block and the dictionaries of one file. Raises CorruptArchive, MissingSegment,
+    FormatTooNew, StorageError.
     """
     wanted = Wanted.of(since, until, types)
     before: ArchiveHeader | None = None

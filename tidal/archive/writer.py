@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from tidal.archive.blocks import join_blocks
-from tidal.archive.dictionaries import make_dictionaries
+from tidal.archive.dictionaries import Dictionary, make_dictionaries
 from tidal.archive.reader import ArchiveFile
 from tidal.durable import FileSystem, replace_file
-from tidal.errors import CorruptArchive, FormatError, LimitExceeded
+from tidal.errors import CorruptArchive, FormatError, FormatTooNew, LimitExceeded
 from tidal.format.archive import PlainHash, archive_name, encode_archive, encode_block, header_hash
 from tidal.format.archive_manifest import ArchivedFile
 from tidal.format.frame import Frame
-from tidal.format.segment import LogIdentity
+from tidal.format.payload import EVENTS_PER_BATCH_MAX
+from tidal.format.segment import SEAL, LogIdentity, decode_seal
 from tidal.schema import EventBatch, Schema
 from tidal.schema.evolution import schema_to_json
 from tidal.wal.frames import decode_frames
 from tidal.wal.scan import require_sealed
-from tidal.wal.segments import SegmentWalk, read_segment, require_header
+from tidal.wal.segments import SegmentInfo, SegmentWalk, read_segment, require_header
+
+DICTIONARY_EVENTS_MIN: Final = 2 * EVENTS_PER_BATCH_MAX  # fewer do well with the dictionaries of their blocks
 
 
 def archive_segment(
@@ -35,7 +39,9 @@ def archive_segment(
     """
     data = read_segment(fs, segment, from_device=True)
     opening = require_header(segment, data, identity)
-    dictionaries = make_dictionaries(join_blocks(_Source(SegmentWalk(opening, data), data).batches()))
+    dictionaries: list[Dictionary] = []
+    if _promised_events(opening, data) >= DICTIONARY_EVENTS_MIN:
+        dictionaries = make_dictionaries(join_blocks(_Source(SegmentWalk(opening, data), data).batches()))
     codes = {it.entry.tag: it.codes for it in dictionaries}
     source = _Source(SegmentWalk(opening, data), data)
     try:
@@ -66,6 +72,15 @@ def archive_segment(
         info.base_seq, info.last_seq, header.file_bytes, info.min_time, info.max_time, info.types,
         info.final_hash, header_hash(header),
     )  # fmt: skip
+
+
+def _promised_events(opening: SegmentInfo, data: memoryview) -> int:
+    """Return how many events the segment's seal says that it has; 0 without one, which the walk will find."""
+    try:
+        start = max(len(data) - SEAL.size, 0)
+        return decode_seal(data[start:], start, opening.header.identity).events
+    except (FormatError, FormatTooNew):
+        return 0
 
 
 class _Source:

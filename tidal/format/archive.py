@@ -1,9 +1,9 @@
 """Archive files: one sealed segment of the log each, encoded anew to be small and to be read alone.
 
-    +--------------+---------------+-------------------------------+--------------+--------+--------------+
-    | header <352> | schema (JSON) | directory <112 x blocks       | dictionaries | blocks | dictionaries |
-    |              |               |            48 x dictionaries> |              |        |    again     |
-    +--------------+---------------+-------------------------------+--------------+--------+--------------+
+    +--------------+--------+---------------------------+--------------+--------+--------------+---------+
+    | header <352> | schema | directory <112 x blocks   | dictionaries | blocks | dictionaries | <48 x d |
+    |              | (JSON) |   + 48 x dictionaries>    |              |        |    again     |  again> |
+    +--------------+--------+---------------------------+--------------+--------+--------------+---------+
 
 A block is a payload as in the log (payload.py), of up to 65,536 events: the segment's batches joined, so
 that a thousand calls with one event each take no more than one call with a thousand. The directory says of
@@ -112,8 +112,12 @@ class ArchiveHeader:
     @property
     def directory_end(self) -> int:
         """Where what follows the directory begins in the file."""
-        rows = self.blocks * BLOCK_ENTRY.size + self.dictionaries * DICTIONARY_ENTRY.size
-        return ARCHIVE_HEADER.size + self.schema_bytes + rows
+        return ARCHIVE_HEADER.size + self.schema_bytes + self.blocks * BLOCK_ENTRY.size + self.rows_bytes
+
+    @property
+    def rows_bytes(self) -> int:
+        """Bytes of the entries of all dictionaries, in the directory and again at the end of the file."""
+        return self.dictionaries * DICTIONARY_ENTRY.size
 
     @property
     def file_bytes(self) -> int:
@@ -305,8 +309,9 @@ def encode_archive(
     for entry, stored in blocks:
         directory.append(entry._replace(offset=offset).encode())
         offset += len(stored)
-    front = b"".join([*directory, *(entry.encode() for entry, _ in dictionaries)])
-    body = [*words, *(stored for _, stored in blocks), *words]
+    rows_again = b"".join(entry.encode() for entry, _ in dictionaries)
+    front = b"".join([*directory, rows_again])
+    body = [*words, *(stored for _, stored in blocks), *words, *([rows_again] if dictionaries else [])]
     stored_hash = blake3()
     for part in body:
         stored_hash.update(part)
@@ -347,8 +352,10 @@ def decode_archive_header(data: bytes, file_bytes: int) -> ArchiveHeader:
         min_time, max_time, types, previous, final_hash, segment_bytes, stored_bytes, schema_bytes,
         directory_hash, stored_hash, plain_hash, dictionaries,
     )  # fmt: skip
-    most = DICTIONARIES_MAX if version > ARCHIVE_VERSION_PLAIN else 0
-    if any(reserved) or dictionaries > most or not version or header.events != events:
+    written = ARCHIVE_VERSION if dictionaries else ARCHIVE_VERSION_PLAIN
+    if version <= ARCHIVE_VERSION and (version, min_reader) != (written, written):
+        raise FormatError(f"version {version} for readers of {min_reader}, with {dictionaries} dictionaries")
+    if any(reserved) or dictionaries > DICTIONARIES_MAX or header.events != events:
         raise FormatError("the archive's header has values that are never written")
     if not (1 <= base_seq <= last_seq and 1 <= batches <= events and 1 <= blocks <= min(events, BLOCKS_MAX)):
         raise FormatError(f"{batches} batches in {blocks} blocks of events {base_seq} to {last_seq}")
@@ -374,26 +381,30 @@ def cut_directory(
 
 
 def decode_dictionaries(
-    header: ArchiveHeader, directory: bytes | memoryview
+    header: ArchiveHeader, rows: bytes | memoryview
 ) -> list[tuple[DictionaryEntry, tuple[int, int]]]:
-    """Return the entries of a checked directory's dictionaries, each with the places of its two copies."""
-    entries = list(decode_dictionary_entries(cut_directory(header, directory)[1]))
+    """Return the entries of a file's dictionaries, each with the places of its two copies.
+
+    ``rows``: of the directory, as cut_directory() returns them, or the ``rows_bytes`` at the end of the file.
+    """
+    entries = list(decode_dictionary_entries(rows))
     first, size = header.directory_end, stored_bytes(entries)
-    if header.stored_bytes <= 2 * size:
+    if header.stored_bytes <= 2 * size + header.rows_bytes:
         raise FormatError(f"dictionaries of {size} bytes in {header.stored_bytes}, twice, beside blocks")
     found = []
     for entry in entries:
-        found.append((entry, (first, first + header.stored_bytes - size)))
+        found.append((entry, (first, first + header.stored_bytes - size - header.rows_bytes)))
         first += entry.stored_bytes
     return found
 
 
 def decode_entries(header: ArchiveHeader, directory: bytes | memoryview) -> Iterator[BlockEntry]:
     """Yield the rows of a checked directory; FormatError where they do not add up to what the header says."""
-    words = sum(entry.stored_bytes for entry, _ in decode_dictionaries(header, directory))
+    blocks, rows = cut_directory(header, directory)
+    words = sum(entry.stored_bytes for entry, _ in decode_dictionaries(header, rows))
     seq, offset = header.base_seq, header.directory_end + words
     min_time, max_time, types = header.max_time, header.min_time, bytes(len(header.types))
-    for row in BLOCK_ENTRY.iter_unpack(cut_directory(header, directory)[0]):
+    for row in BLOCK_ENTRY.iter_unpack(blocks):
         entry = BlockEntry(*row[:4], *row[5:])
         if entry.first_seq != seq or entry.offset != offset or any(row[4]):
             raise FormatError(f"the block of event {entry.first_seq} does not lie where it must")
@@ -407,7 +418,13 @@ def decode_entries(header: ArchiveHeader, directory: bytes | memoryview) -> Iter
         seq, offset = seq + entry.events, offset + entry.stored_bytes
         min_time, max_time = min(min_time, entry.min_time), max(max_time, entry.max_time)
         types = union_types(types, entry.types)
-    whole = (header.last_seq + 1, header.file_bytes - words, header.min_time, header.max_time, header.types)
+    whole = (
+        header.last_seq + 1,
+        header.file_bytes - words - header.rows_bytes,
+        header.min_time,
+        header.max_time,
+        header.types,
+    )
     if (seq, offset, min_time, max_time, types) != whole:
         raise FormatError("the directory does not agree with the header")
 

@@ -140,23 +140,37 @@ def encode_words(
 
 
 def _encode_small(words: U64, item_bytes: int, codes: U32 | None) -> EncodedColumn:
-    # Compared as the fast compression leaves them: that tells them apart in a tenth of the time.
-    value_or, delta_or, _, _ = kernels.measure(words)
-    if delta_or == 0:
+    if bool((words == words[0]).all()):
         return EncodedColumn(CODEC_CONSTANT, PLAIN, 0, _word_bytes(words[0]))
+    (codec, parameter), plain, _ = _smallest(words, item_bytes, codes)
+    compression, stored = squeeze(plain, small=True)
+    return EncodedColumn(codec, compression, parameter, stored)
+
+
+def small_bytes(words: U64, item_bytes: int) -> int:
+    """Return about how many bytes encode_words(small=True) stores of some words, in a tenth of its time."""
+    return _smallest(words, item_bytes, None)[2]
+
+
+def _smallest(words: U64, item_bytes: int, codes: U32 | None) -> tuple[tuple[int, int], bytes, int]:
+    """Return codec and parameter, plain bytes, and what is left of these by fast compression: that tells the
+    choices apart in a tenth of the time.
+    """
+    value_or, delta_or, _, _ = kernels.measure(words)
     plains = {
         (CODEC_RAW, 0): _raw(words, item_bytes),
-        (CODEC_PLANES, width := _width(value_or)): kernels.split(words, width),
-        (CODEC_DELTA, width := _width(delta_or)): _word_bytes(words[0]) + kernels.split_delta(words, width),
+        (CODEC_PLANES, width := _width(value_or) or 1): kernels.split(words, width),
+        (CODEC_DELTA, width := _width(delta_or) or 1): _word_bytes(words[0])
+        + kernels.split_delta(words, width),
     }
     if codes is not None:
         width = _width(int(codes.max())) or 1
         plains[CODEC_SHARED, width] = kernels.split(codes.astype(np.uint64), width)
     elif (found := kernels.distinct(words, max(1, int(len(words) * _DICTIONARY_SHARE_MAX)))) is not None:
         plains[CODEC_DICTIONARY, len(found[0])] = _dictionary(*found)
-    codec, parameter = min(plains, key=lambda choice: len(squeeze(plains[choice])[1]))
-    compression, stored = squeeze(plains[codec, parameter], small=True)
-    return EncodedColumn(codec, compression, parameter, stored)
+    sizes = {choice: len(squeeze(plain)[1]) for choice, plain in plains.items()}
+    choice = min(sizes, key=lambda it: sizes[it])
+    return choice, plains[choice], sizes[choice]
 
 
 def _encode_raw(words: U64, item_bytes: int) -> EncodedColumn:

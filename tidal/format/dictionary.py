@@ -2,7 +2,8 @@
 
 A dictionary is a column of ids whose order means nothing; columns of the file's blocks are places in it
 (CODEC_SHARED). All blocks hang on it, so a file has each dictionary twice, far apart: before its blocks and
-behind them. Both copies are the same bytes, under the same hash.
+behind them; and its entry twice, in the directory and at the end of the file. The hash in an entry is of what
+the entry says and of the bytes, so an entry that is changed brings in no other ids.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from tidal.schema.events import U64
 
 # These numbers are on disk and do not change.
 DICTIONARY_ENTRY: Final = struct.Struct("<BBBBII4s32s")  # tag, codec, compression, parameter, ids, stored
+_HASHED: Final = DICTIONARY_ENTRY.size - 32
 DICTIONARY_IDS_MAX: Final = 1 << 21  # of all dictionaries of a file: 16 MiB when they are decoded
 DICTIONARIES_MAX: Final = len(SHARED_TAGS)
 
@@ -35,7 +37,11 @@ class DictionaryEntry(NamedTuple):
     parameter: int
     ids: int
     stored_bytes: int  # of each copy
-    hash: bytes  # of the stored bytes
+    hash: bytes = bytes(32)  # of the fields before it, and the stored bytes
+
+    def hash_of(self, stored: bytes) -> bytes:
+        """Return what the hash must be with these bytes."""
+        return blake3(self.encode()[:_HASHED] + stored).digest()
 
     def encode(self) -> bytes:
         return DICTIONARY_ENTRY.pack(*self[:6], bytes(4), self.hash)
@@ -44,10 +50,8 @@ class DictionaryEntry(NamedTuple):
 def encode_dictionary(tag: int, ids: U64) -> tuple[DictionaryEntry, bytes]:
     """Return the entry and the bytes of a dictionary; its ids in this order."""
     codec, compression, parameter, stored = encode_words(ids, _ID_BYTES, small=True)
-    entry = DictionaryEntry(
-        tag, codec, compression, parameter, len(ids), len(stored), blake3(stored).digest()
-    )
-    return entry, stored
+    entry = DictionaryEntry(tag, codec, compression, parameter, len(ids), len(stored))
+    return entry._replace(hash=entry.hash_of(stored)), stored
 
 
 def decode_dictionary_entries(rows: bytes | memoryview) -> Iterator[DictionaryEntry]:
@@ -71,7 +75,7 @@ def decode_dictionary(entry: DictionaryEntry, stored: bytes) -> U64:
 
     Nothing is decompressed before the hash is checked, nor beyond what the entry promises.
     """
-    if len(stored) != entry.stored_bytes or blake3(stored).digest() != entry.hash:
+    if len(stored) != entry.stored_bytes or entry.hash_of(stored) != entry.hash:
         raise FormatError(f"the dictionary of column {entry.tag} does not match its hash")
     if entry.codec == CODEC_DICTIONARY:
         raise FormatError("a dictionary of a dictionary")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
 from blake3 import blake3
 
-from tidal.archive.dictionaries import Placed, read_copies, read_dictionaries
+from tidal.archive.dictionaries import ENTRIES_DIFFER, Placed, read_copies, read_dictionaries
 from tidal.archive.marks import MARKS_BYTES_MAX, MARKS_FORMAT, MARKS_NAME, Marks
 from tidal.durable import TEMPORARY_SUFFIX, File, FileSystem, read_file
 from tidal.errors import CorruptionError, FormatError, FormatTooNew, SchemaError, StorageError
@@ -36,6 +37,7 @@ from tidal.format.archive_manifest import (
 )
 from tidal.format.dictionary import stored_bytes
 from tidal.format.document import bytes_of, decode_document
+from tidal.format.payload import Shared
 from tidal.format.segment import STORE_ID_BYTES
 from tidal.history import archive_path
 from tidal.inspect.documents import read_document
@@ -43,6 +45,7 @@ from tidal.inspect.findings import Notebook
 from tidal.inspect.log import Advance
 from tidal.records import record
 from tidal.schema import EventBatch, Schema, schema_from_json
+from tidal.schema.events import U64
 
 
 @record
@@ -65,24 +68,29 @@ def read_archive_head(file: File) -> ArchiveContents:
         schema, problem = schema_from_json(data[: header.schema_bytes]), None
     except (SchemaError, FormatTooNew) as error:
         schema, problem = None, str(error)
+    rows = directory[header.blocks * BLOCK_ENTRY.size :]
     try:
         check_directory(header, data)
         entries = tuple(decode_entries(header, directory))
-        return ArchiveContents(header, schema, entries, decode_dictionaries(header, directory), problem)
+        return ArchiveContents(header, schema, entries, decode_dictionaries(header, rows), problem)
     except FormatError as error:
-        placed = _dictionaries(header, directory)
+        placed = _dictionaries(file, header, rows)
         entries = _believable(header, directory, placed)
         return ArchiveContents(header, schema, entries, placed, problem or str(error))
 
 
-def _dictionaries(header: ArchiveHeader, directory: bytes) -> Placed:
-    """The dictionaries of a damaged directory: each holds the hash of its bytes, so none can bring in other
-    ids.
+def _dictionaries(file: File, header: ArchiveHeader, rows: bytes) -> Placed:
+    """The dictionaries of a damaged directory: by its entries, or by those at the end of the file, whichever
+    find more. An entry holds the hash of itself and its bytes, so none can bring in other ids.
     """
-    try:
-        return decode_dictionaries(header, directory)
-    except FormatError:
-        return []
+    best: Placed = []
+    most = 0
+    for data in (rows, file.read_at(header.file_bytes - len(rows), len(rows))):
+        with contextlib.suppress(FormatError):
+            placed = decode_dictionaries(header, data)
+            if (good := len(read_dictionaries(file, placed))) > most:
+                best, most = placed, good
+    return best
 
 
 def _believable(header: ArchiveHeader, directory: bytes, placed: Placed) -> tuple[BlockEntry, ...]:
@@ -106,9 +114,15 @@ def _believable(header: ArchiveHeader, directory: bytes, placed: Placed) -> tupl
     return (*rows[:ahead], *rows[behind:])
 
 
-def read_blocks(file: File, found: ArchiveContents) -> Iterator[tuple[BlockEntry, bytes, EventBatch | str]]:
-    """Yield each block: its entry, its bytes, and its events, or what is wrong with it."""
-    shared = read_dictionaries(file, found.dictionaries)
+def read_blocks(
+    file: File, found: ArchiveContents, shared: Shared | None = None
+) -> Iterator[tuple[BlockEntry, bytes, EventBatch | str]]:
+    """Yield each block: its entry, its bytes, and its events, or what is wrong with it.
+
+    ``shared``: the dictionaries, for who has read them already.
+    """
+    if shared is None:
+        shared = read_dictionaries(file, found.dictionaries)
     for entry in found.entries:
         stored = file.read_at(entry.offset, entry.stored_bytes)
         try:
@@ -147,9 +161,10 @@ def _check_blocks(file: File, found: ArchiveContents, book: Notebook) -> None:
     header, path = found.header, file.path
     stored_hash, plain_hash, events = blake3(), PlainHash(), 0
     before = len(book.findings)
-    copies = [_check_copies(file, found, number, book) for number in (0, 1)]
-    stored_hash.update(copies[0])
-    for entry, stored, events_or_reason in read_blocks(file, found):
+    shared: dict[int, U64] = {}
+    behind = _check_copies(file, found, 1, book, shared)
+    stored_hash.update(_check_copies(file, found, 0, book, shared))
+    for entry, stored, events_or_reason in read_blocks(file, found, shared):
         stored_hash.update(stored)
         if isinstance(events_or_reason, str):
             seqs = (entry.first_seq, entry.last_seq)
@@ -157,7 +172,11 @@ def _check_blocks(file: File, found: ArchiveContents, book: Notebook) -> None:
         else:
             plain_hash.add(events_or_reason)
             events += entry.events
-    stored_hash.update(copies[1])
+    rows = file.read_at(header.file_bytes - header.rows_bytes, header.rows_bytes)
+    if rows != b"".join(entry.encode() for entry, _ in found.dictionaries):
+        offset = header.file_bytes - header.rows_bytes
+        book.damage("archive-damaged", path, ENTRIES_DIFFER, offset=offset)
+    stored_hash.update(behind + rows)
     if events == header.events and len(book.findings) == before:
         if stored_hash.digest() != header.stored_hash:
             book.damage("archive-damaged", path, "the blocks do not match the hash of them all")
@@ -165,11 +184,18 @@ def _check_blocks(file: File, found: ArchiveContents, book: Notebook) -> None:
             book.damage("archive-damaged", path, "the events do not match the hash of them all")
 
 
-def _check_copies(file: File, found: ArchiveContents, number: int, book: Notebook) -> bytes:
+def _check_copies(
+    file: File, found: ArchiveContents, number: int, book: Notebook, shared: dict[int, U64]
+) -> bytes:
+    """Note what is wrong with the first (0) or second (1) copies; return their bytes. What is good comes into
+    ``shared``.
+    """
     parts = []
-    for _, place, stored, ids in read_copies(file, found.dictionaries, number):
+    for tag, place, stored, ids in read_copies(file, found.dictionaries, number):
         if isinstance(ids, str):
             book.damage("archive-damaged", file.path, f"{ids}; it has two copies", offset=place)
+        else:
+            shared[tag] = ids
         parts.append(stored)
     return b"".join(parts)
 

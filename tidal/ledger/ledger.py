@@ -159,8 +159,8 @@ class SignalLedger:
         table's own order.
         """
         table = self.table(signal)
-        if isinstance(measures, str):
-            raise InvalidOption(f"measures={measures!r}: give names in a list, as [{measures!r}]")
+        if isinstance(measures, str) or not isinstance(measures, Collection | None):
+            raise InvalidOption(f'measures={measures!r}: give names in a list, as ["score"]')
         wanted = measures_of(table.signal) if measures is None else measures
         parsed = {name: parse_measure(table.signal, name) for name in wanted}
         rows = table.records()

@@ -45,7 +45,7 @@ def read_events(fs: FileSystem, source: Source, selected: Selected, lost: list[L
 
     Damage, and files that are gone, are noted in ``lost`` and passed over, exactly the sequences that are
     noted; where that is None they are raised: CorruptLog, CorruptArchive, MissingSegment. Raises
-    FormatTooNew, StorageError. Memory: one segment, or one block.
+    FormatTooNew, StorageError. Memory: one segment, or one block and the dictionaries of its file.
     """
     wanted = selected.wanted
     for piece in source.pieces:

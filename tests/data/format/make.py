@@ -26,7 +26,7 @@ from golden_v1 import (
 )
 
 import tidal
-from tidal.archive import archive_segment, dictionaries
+from tidal.archive import archive_segment, dictionaries, writer
 from tidal.durable import OsFileSystem
 from tidal.format.archive import archive_name
 
@@ -42,7 +42,8 @@ def main() -> None:
         _write(FOLDER / name, (Path(folder) / name).read_bytes())
     with (
         tempfile.TemporaryDirectory() as folder,
-        mock.patch.multiple(dictionaries, EVENTS_MIN=1, _GAIN=1000),  # though they do not pay
+        mock.patch.object(writer, "DICTIONARY_EVENTS_MIN", 1),
+        mock.patch.object(dictionaries, "_GAIN", 1000),  # though they do not pay
     ):
         archive_segment(OsFileSystem(), Path(folder), FOLDER / made.name, identity=IDENTITY, schema=schema())
         _write(DICTIONARIES / name, (Path(folder) / name).read_bytes())

@@ -191,18 +191,16 @@ def _make_archives(rng: np.random.Generator, rows: int) -> list[Arguments]:
     table = copies(rng, [data], rows)
     mutate_table(rng, table, _archive_places(data, directory, start, stop), most=2)
     for number, (words, (first, second)) in enumerate(
-        archive.decode_dictionaries(header, data[directory:end])
+        archive.decode_dictionaries(header, data[end - header.rows_bytes : end])
     ):
         changed = np.flatnonzero(rng.random(rows) < 0.2)
         row = directory + archive.BLOCK_ENTRY.size + number * dictionary.DICTIONARY_ENTRY.size
         for at in changed.tolist():
             place = int(rng.integers(0, words.stored_bytes))
             table[at, [first + place, second + place]] = rng.integers(0, 256)
-        put(
-            table,
-            row + 16,
-            [blake3(view[first : first + words.stored_bytes]).digest() for view in rows_of(table)],
-        )
+        hashes = [words.hash_of(bytes(view[first : first + words.stored_bytes])) for view in rows_of(table)]
+        put(table, row + 16, hashes)
+        put(table, len(data) - (end - row) + 16, hashes)
     # What the directory repeats of the block's summary is made to agree, so that the block is decoded.
     agree = np.flatnonzero(rng.random(rows) < 0.8)
     times = np.arange(48)
@@ -225,7 +223,7 @@ def decode_archive(data: bytes) -> list[tuple[archive.BlockEntry, Any, memoryvie
     rows = memoryview(data)[archive.ARCHIVE_HEADER.size + header.schema_bytes : header.directory_end]
     shared = {
         words.tag: dictionary.decode_dictionary(words, data[place : place + words.stored_bytes])
-        for words, places in archive.decode_dictionaries(header, rows)
+        for words, places in archive.decode_dictionaries(header, archive.cut_directory(header, rows)[1])
         for place in places
     }
     found = []

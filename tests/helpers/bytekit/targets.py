@@ -393,7 +393,7 @@ def archive_of(batches: list[EventBatch], *, dictionaries: bool) -> bytes:
     made = make_segment(batches)
     found = []
     if dictionaries:
-        with mock.patch.multiple(archive_dictionaries, EVENTS_MIN=1, _GAIN=1000):  # though they do not pay
+        with mock.patch.object(archive_dictionaries, "_GAIN", 1000):  # though they do not pay
             found = archive_dictionaries.make_dictionaries(batches)
     plain, blocks, seq = archive.PlainHash(), [], 1
     for batch in batches:
@@ -446,21 +446,25 @@ def _change_dictionary(
     rng: random.Random, data: bytearray, header: archive.ArchiveHeader, *, rows: bool
 ) -> None:
     """Change the entry of a dictionary, or the bytes of both its copies, with their hash."""
-    directory = bytes(data[archive.ARCHIVE_HEADER.size + header.schema_bytes : header.directory_end])
-    placed = archive.decode_dictionaries(header, directory)
+    rows_at = header.directory_end - header.rows_bytes
+    placed = archive.decode_dictionaries(header, bytes(data[rows_at : header.directory_end]))
     number = rng.randrange(len(placed))
     entry, copies = placed[number]
     form = dictionary.DICTIONARY_ENTRY
     place = header.directory_end - (len(placed) - number) * form.size
     values = list(form.unpack_from(data, place))
     if rows:
-        data[place : place + form.size] = mutate.fields(rng, form, values, frozenset())
+        changed = mutate.fields(rng, form, values, frozenset())
+        data[place : place + form.size] = changed
+        again = len(data) - (header.directory_end - place)
+        data[again : again + form.size] = changed
         return
     stored = mutate.some_bytes(rng, bytes(data[copies[0] : copies[0] + entry.stored_bytes]), keep_length=True)
     for copy in copies:
         data[copy : copy + entry.stored_bytes] = stored
-    values[-1] = blake3(stored).digest()
-    data[place : place + form.size] = form.pack(*values)
+    values[-1] = entry.hash_of(stored)
+    again = len(data) - (header.directory_end - place)
+    data[place : place + form.size] = data[again : again + form.size] = form.pack(*values)
 
 
 def _verify_archive(given: Input) -> object:
