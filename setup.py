@@ -1,11 +1,13 @@
 """Compiled modules, and the commit they are built from. Everything else is declared in pyproject.toml."""
 
+import multiprocessing
 import os
 import subprocess
 from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 from setuptools.command.sdist import sdist
 
@@ -18,6 +20,9 @@ GENERATED = Path("build/cython-debug" if DEBUG else "build/cython")
 # -ffp-contract=off: a fused multiply-add rounds once where two operations round twice, so a
 # machine with FMA would hold other bytes than one without. Equal logs must give equal bytes.
 OPTIMISED = ["-O3", "-g0", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
+PROCESSORS = os.cpu_count() or 1
+# cythonize() starts processes that would begin with this file where they are not forked.
+CYTHONISERS = PROCESSORS if multiprocessing.get_start_method() == "fork" else 0
 COMPILE_ARGS = ["-O0", "-g", "-ffp-contract=off"] if DEBUG else OPTIMISED
 
 
@@ -49,6 +54,12 @@ def note_commit(folder: str) -> None:
         Path(folder, "tidal", "build.txt").write_text(found + "\n")
 
 
+class BuildExt(build_ext):
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        self.parallel = self.parallel or PROCESSORS
+
+
 class BuildPy(build_py):
     def run(self) -> None:
         super().run()
@@ -63,7 +74,7 @@ class Sdist(sdist):
 
 
 setup(
-    cmdclass={"build_py": BuildPy, "sdist": Sdist},
+    cmdclass={"build_ext": BuildExt, "build_py": BuildPy, "sdist": Sdist},
     ext_modules=cythonize(
         [
             Extension(
@@ -76,6 +87,7 @@ setup(
             for source in SOURCES
         ],
         build_dir=GENERATED.as_posix(),
+        nthreads=CYTHONISERS,
         force=contract_changed(),
         annotate=DEBUG,
         compiler_directives={

@@ -24,7 +24,7 @@ IDS = np.random.default_rng(3).integers(0, 2**64, 3_000, np.uint64)
 ENTRY, STORED = encode_dictionary(TAG_USER_ID, IDS)
 
 
-@given(st.lists(st.integers(0, 2**64 - 1) | st.integers(0, 300), min_size=1, max_size=200))
+@given(st.lists(st.integers(0, 2**64 - 1) | st.integers(0, 300), min_size=1, max_size=200, unique=True))
 def test_ids_come_back_in_their_order(values: list[int]) -> None:
     entry, stored = encode_dictionary(TAG_ENTITY_ID, np.array(values, np.uint64))
     (again,) = decode_dictionary_entries(entry.encode())

@@ -48,7 +48,7 @@ class DictionaryEntry(NamedTuple):
 
 
 def encode_dictionary(tag: int, ids: U64) -> tuple[DictionaryEntry, bytes]:
-    """Return the entry and the bytes of a dictionary; its ids in this order."""
+    """Return the entry and the bytes of a dictionary of these distinct ids, in this order."""
     codec, compression, parameter, stored = encode_words(ids, _ID_BYTES, small=True)
     entry = DictionaryEntry(tag, codec, compression, parameter, len(ids), len(stored))
     return entry._replace(hash=entry.hash_of(stored)), stored
