@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -53,6 +54,9 @@ def setup_module_without_building(monkeypatch: pytest.MonkeyPatch) -> dict[str, 
     class Command:
         editable_mode = False
         build_lib = "out"
+        parallel: int | None = None
+
+        def finalize_options(self) -> None: ...
 
         def run(self) -> None:
             Path(self.build_lib, "tidal").mkdir(parents=True)
@@ -63,6 +67,7 @@ def setup_module_without_building(monkeypatch: pytest.MonkeyPatch) -> dict[str, 
     fakes: dict[str, dict[str, Any]] = {
         "Cython": {}, "Cython.Build": {"cythonize": lambda *_, **__: []},
         "setuptools": {"Extension": object, "setup": lambda **_: None}, "setuptools.command": {},
+        "setuptools.command.build_ext": {"build_ext": Command},
         "setuptools.command.build_py": {"build_py": Command}, "setuptools.command.sdist": {"sdist": Command},
     }  # fmt: skip
     for name, values in fakes.items():
@@ -104,6 +109,18 @@ def test_setup_writes_the_commit_into_builds_and_sdists(
     inside.mkdir()
     monkeypatch.chdir(inside)
     assert names["commit"]() is None
+
+
+def test_modules_are_compiled_on_all_processors_or_as_many_as_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    build_ext = setup_module_without_building(monkeypatch)["BuildExt"]
+    for named, taken in ((None, os.cpu_count()), (3, 3)):
+        command = build_ext()
+        command.parallel = named
+        command.finalize_options()
+        assert command.parallel == taken
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed: no commit to ask for")

@@ -52,7 +52,7 @@ SIZING = {
     r"types × \((\d+) to (\d+)\)": ENTITY,
     r"([\d,]+) bytes an entity for ten thousand": measured("P12", "each of them")[:1],
     r"([\d.]+) for order lines": LINES,
-    r"([\d.]+) to ([\d.]+) for ids at random \(P3\)": span(measured("P3", "archive, an event")),
+    r"([\d.]+) to ([\d.]+) for hashed ids of which .*\(P3\)": span(measured("P3", "archive, an event")),
     r"into memory, in batches \| (\d+) to (\d+) ns": ALL,
     r"made durable, in batches \| (\d+) to (\d+) ns": DURABLE,
     r"of a million entities \| ([\d.]+) ms \(P5\)": measured("P5", r"top\(100\) by score"),
