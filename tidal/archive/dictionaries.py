@@ -89,9 +89,8 @@ class _Column:
     def __init__(self) -> None:
         self.distinct = kernels.Distinct(DICTIONARY_IDS_MAX)
         self._blocks = self._events = 0
-        self._sampled = self._sampled_bytes = (
-            0  # events, and what their ids take without a dictionary of the file
-        )
+        self._sampled = 0  # events of the blocks that were tried without a dictionary of the file
+        self._sampled_bytes = 0  # what their ids took
         self._fits = True
 
     def add(self, ids: U64) -> None:
