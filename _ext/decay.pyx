@@ -19,7 +19,7 @@ from tidal._ext.layout cimport (
     unlock,
 )
 from tidal._ext.windows cimport (
-    Place, Shift, add_at, advance_clock, floor_divide, place_of, shift_of_all, shift_of_slot, shift_to,
+    Place, Shift, advance_clock, floor_divide, keep_slots, place_of, shift_of_all, shift_of_slot, shift_to,
     windows_reserve,
 )
 
@@ -125,108 +125,151 @@ cdef void find_slots(
         prefetch(&rows[slot])  # of no record either: that is no access
 
 
-cdef int ingest_chunk(ShardState *state, Events events, int64_t count) noexcept nogil:
+cdef int ingest_chunk(ShardState *state, Events events, int64_t count, bint gathered) noexcept nogil:
     """Apply CHUNK events at most. 0, or -1 without memory. The caller holds the lock, but not that of the
     records: a score can be read while windows turn and the index grows.
 
     The clock goes to the newest of them first, so windows turn once a chunk, however many minutes of history
-    are in it. Slots are given in the order of the events, so that equal logs give equal bytes however
-    they are cut.
+    are in it. Events that were ``gathered`` are not in the order in which they came: somebody else counts
+    how many of them were late.
     """
-    cdef int64_t i, earliest = INT64_MAX, latest = INT64_MIN
+    cdef int64_t earliest = events.times[0], latest = events.times[0], i
+    cdef bint back = False
     cdef int failed
-    for i in range(count):
+    for i in range(1, count):
         earliest = min(earliest, events.times[i])
         latest = max(latest, events.times[i])
+        back |= events.times[i] < events.times[i - 1]
     if (index_ensure(&state.index, <uint64_t>state.arena.count + count, &state.records)
             or arena_ensure(&state.arena, <size_t>state.arena.count + count)
             or advance_clock(&state.windows, state.arena.rows, state.arena.count, latest)
             or windows_reserve(&state.windows, count, state.arena.count)):
         return -1
+    if not gathered and (back or earliest < late_from(state)):
+        count_late(state, events.times, count)
+    state.newest = max(state.newest, latest)
     acquire(&state.records)
     failed = update_records(state, events, count, earliest, latest)
     unlock(&state.records)
     return failed
 
 
+cdef int expect_entities(ShardState *state, Events events, int64_t count, int64_t parts) noexcept nogil:
+    """Make room in the index for the entities of so many parts of which this is one; 0, or -1 without memory.
+
+    Events that were gathered fill one part of the index after the other. Were it to grow as it is filled,
+    a part would be full long before the whole is.
+    """
+    cdef int bits = 4
+    cdef uint32_t *unknown
+    cdef uint64_t hashed, found = 0, at
+    cdef int64_t i
+    while <int64_t>1 << bits < 2 * count:
+        bits += 1
+    unknown = <uint32_t *>calloc(<size_t>1 << bits, sizeof(uint32_t))
+    if unknown == NULL:
+        return -1
+    for i in range(count):
+        hashed = mix(events.entity_ids[i])
+        if index_guess(&state.index, tag_of(hashed)) == NOT_FOUND:
+            at = hashed & (<uint64_t>1 << bits) - 1  # not the bits that all of the part share
+            while unknown[at] != 0 and unknown[at] != (tag_of(hashed) | 1):
+                at = at + 1 & (<uint64_t>1 << bits) - 1
+            found += unknown[at] == 0
+            unknown[at] = tag_of(hashed) | 1
+    free(unknown)
+    found = found * parts
+    return index_ensure(&state.index, state.arena.count + found + found // 16, &state.records)
+
+
+cdef void count_late(ShardState *state, const int64_t *times, int64_t count) noexcept nogil:
+    cdef int64_t late_before = late_from(state), fine_ns = state.windows.fine_ns, i
+    if fine_ns:
+        for i in range(count):
+            state.late += is_late(times[i], &late_before, fine_ns)
+
+
 cdef int update_records(
     ShardState *state, Events events, int64_t count, int64_t earliest, int64_t latest
 ) noexcept nogil:
-    """Add the events of a chunk to their records. 0, or -1 without memory for late ones."""
+    """Add the events of a chunk to their records. 0, or -1 without memory for window columns."""
     cdef Place place
-    cdef uint32_t *slots = state.slots
-    cdef HotRecord *rows = state.arena.rows
-    cdef int64_t i, start, stop = 0, t, low, high
-    cdef uint32_t slot
-    cdef HotRecord *row
-    cdef const double *terms0 = state.terms[0]
-    cdef const double *terms1 = state.terms[1]
-    cdef const double *terms2 = state.terms[2]
-    cdef uint32_t inc0, inc1, inc2, largest = state.windows.largest
-    cdef uint32_t *running = state.windows.running + state.windows.running_count
-    cdef int64_t running_start = state.windows.running_start
-    cdef int sum_count = state.sum_count
-    cdef int64_t late_before
-    cdef uint64_t late = 0
-    cdef bint windowed = state.windows.fine_ns != 0, failed = False
+    cdef int64_t start = 0, stop = 0, end, low, high
+    cdef uint32_t *kept
+    cdef int failed = 0
     cdef uint16_t *marks = state.bounds.marks
     if marks != NULL and not covers(&state.bounds, <uint64_t>state.arena.count + count):
         marks = NULL
-    inc0, inc1, inc2 = state.windows.increments[0], state.windows.increments[1], state.windows.increments[2]
-    place.start = place.end = 0
-    late_before = INT64_MIN
-    if windowed and state.newest != INT64_MIN:
-        late_before = floor_divide(state.newest, state.windows.fine_ns) * state.windows.fine_ns
-    state.newest = max(state.newest, latest)
     if not prepare_terms(state, events, count, earliest, latest, &low, &high):
         low = high = 0  # of no record
+    place.start = place.end = 0
     hash_ids(&state.index, events.entity_ids, 0, min(<int64_t>BLOCK, count), state.tags)
     while stop < count:
         start, stop = stop, min(stop + BLOCK, count)
         hash_ids(&state.index, events.entity_ids, stop, min(stop + BLOCK, count), state.tags)
-        find_slots(state, state.tags, start, stop, slots)
-        for i in range(start, stop):
-            t, slot = events.times[i], slots[i]
-            if slot == NOT_FOUND or rows[slot].entity_id != events.entity_ids[i]:
-                slot = find_or_insert(state, events.entity_ids[i], t)
-            row = &rows[slot]
-            row.total += 1
-            if marks != NULL:
-                marks[slot >> BLOCK_BITS] = MARKED
-            if low <= row.last_time < high:
-                row.sums[0] += terms0[i]
-                if sum_count > 1:
-                    row.sums[1] += terms1[i]
-                    if sum_count > 2:
-                        row.sums[2] += terms2[i]
-                row.last_time = max(row.last_time, t)
-            else:
-                add_anywhere(state, row, events.weights[i], t)
-            if not windowed:
-                continue
-            if row.windows[largest] == UINT32_MAX:
-                state.saturated += 1
-            elif t >= running_start:
-                late_before = running_start
-                running[0] = slot
-                running += 1
-                row.windows[0] += inc0
-                row.windows[1] += inc1
-                row.windows[2] += inc2
-            else:
-                late += t < late_before
-                if t >= late_before + state.windows.fine_ns:
-                    late_before = floor_divide(t, state.windows.fine_ns) * state.windows.fine_ns
-                if not place.start <= t < place.end:
-                    place_of(&state.windows, t, &place)
-                if place.start != INT64_MIN:
-                    failed = failed or add_at(&place, row, slot, state.arena.count)
-    state.late += late
-    state.windows.running_count = running - state.windows.running
+        find_slots(state, state.tags, start, stop, state.slots)
+        while start < stop:
+            if not place.start <= events.times[start] < place.end:
+                place_of(&state.windows, events.times[start], &place)
+            end = start + 1
+            while end < stop and place.start <= events.times[end] < place.end:
+                end += 1
+            kept = update_run(state, events, start, end, low, high, &place, marks)
+            failed = failed or keep_slots(
+                &state.windows, &place, state.slots + start, kept - (state.slots + start), state.arena.count)
+            start = end
     state.events += count
     if marks != NULL:
         state.bounds.marked += count
-    return -1 if failed else 0
+    return failed
+
+
+cdef uint32_t *update_run(
+    ShardState *state, Events events, int64_t start, int64_t stop, int64_t low, int64_t high,
+    const Place *place, uint16_t *marks
+) noexcept nogil:
+    """Add events that count in the same windows to their records.
+
+    Their slots are left in state.slots[start:], without those of events that are in no window; returns the
+    end of them.
+    """
+    cdef HotRecord *rows = state.arena.rows
+    cdef uint32_t *slots = state.slots
+    cdef uint32_t *kept = slots + start
+    cdef const double *terms0 = state.terms[0]
+    cdef const double *terms1 = state.terms[1]
+    cdef const double *terms2 = state.terms[2]
+    cdef uint32_t inc0 = place.counts[0], inc1 = place.counts[1], inc2 = place.counts[2]
+    cdef uint32_t slot, largest = state.windows.largest
+    cdef int sum_count = state.sum_count
+    cdef HotRecord *row
+    cdef int64_t i, t
+    for i in range(start, stop):
+        t, slot = events.times[i], slots[i]
+        if slot == NOT_FOUND or rows[slot].entity_id != events.entity_ids[i]:
+            slot = find_or_insert(state, events.entity_ids[i], t)
+        row = &rows[slot]
+        row.total += 1
+        if marks != NULL:
+            marks[slot >> BLOCK_BITS] = MARKED
+        if low <= row.last_time < high:
+            row.sums[0] += terms0[i]
+            if sum_count > 1:
+                row.sums[1] += terms1[i]
+                if sum_count > 2:
+                    row.sums[2] += terms2[i]
+            row.last_time = max(row.last_time, t)
+        else:
+            add_anywhere(state, row, events.weights[i], t)
+        if row.windows[largest] == UINT32_MAX:
+            state.saturated += 1
+            continue
+        row.windows[0] += inc0
+        row.windows[1] += inc1
+        row.windows[2] += inc2
+        kept[0] = slot
+        kept += 1
+    return kept
 
 
 # ---------------------------------------------------------------------------------- counts at any time

@@ -1,12 +1,12 @@
 """Batch updates and reads of hot records: one shard's state, and the kernels over it."""
 
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport INT64_MIN, int64_t, uint32_t, uint64_t
 
 from tidal._ext.arena cimport Arena
 from tidal._ext.bounds cimport Bounds
 from tidal._ext.index cimport Index, index_find, mix, tag_of
 from tidal._ext.layout cimport Decay, HotRecord, Lock, Reader, landmark_of, read_sum
-from tidal._ext.windows cimport Shift, Windows
+from tidal._ext.windows cimport Shift, Windows, floor_divide
 
 cdef enum:
     CHUNK = 2048        # events under one hold of the lock
@@ -35,9 +35,25 @@ cdef struct Events:
     const float *weights
     const int64_t *times
 
-cdef int ingest_chunk(ShardState *state, Events events, int64_t count) noexcept nogil
+cdef int ingest_chunk(ShardState *state, Events events, int64_t count, bint gathered) noexcept nogil
+cdef int expect_entities(ShardState *state, Events events, int64_t count, int64_t parts) noexcept nogil
 cdef uint32_t find_or_insert(ShardState *state, uint64_t entity_id, int64_t t) noexcept nogil
 cdef void add_to_sums(const ShardState *state, HotRecord *row, const double *sums, int64_t t) noexcept nogil
+
+
+# The start of the bucket of the newest event that came; what lies before it is late.
+cdef inline int64_t late_from(const ShardState *state) noexcept nogil:
+    if state.newest == INT64_MIN or state.windows.fine_ns == 0:
+        return INT64_MIN
+    return floor_divide(state.newest, state.windows.fine_ns) * state.windows.fine_ns
+
+
+# Whether an event is late; if it is the newest, its bucket is what the next ones are held to.
+cdef inline bint is_late(int64_t t, int64_t *late_before, int64_t fine_ns) noexcept nogil:
+    if t >= late_before[0] + fine_ns:
+        late_before[0] = floor_divide(t, fine_ns) * fine_ns
+    return t < late_before[0]
+
 
 # How to read a window of many rows at one time.
 cdef struct Reading:

@@ -29,6 +29,11 @@ cdef extern from * nogil:
     uint64_t mix "tidal_mix"(uint64_t entity_id)
 
 
+# The low half of the hash says which shard; the index within a shard uses the high half.
+cdef inline uint32_t shard_of_hash(uint64_t hashed, uint32_t shard_count) noexcept nogil:
+    return <uint32_t>(<uint64_t><uint32_t>hashed * shard_count >> 32)
+
+
 # A cell's home is the top bits of its tag, so growing the index needs the old cells only, not the records.
 cdef inline uint32_t tag_of(uint64_t hashed) noexcept nogil:
     return <uint32_t>(hashed >> 32)

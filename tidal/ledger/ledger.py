@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tidal._ext.saved import widened
 from tidal.errors import InvalidOption, SchemaError
 from tidal.ledger.copying import LedgerCopy, named
-from tidal.ledger.saved import ARRAYS, SavedShard
+from tidal.ledger.saved import ARRAYS, SavedShard, in_id_order
 from tidal.ledger.table import Ranking, Table, checked_k, rank_best
 from tidal.schema.durations import Duration
 from tidal.schema.events import NOTE_TYPE_ID, EventBatch
@@ -219,8 +219,11 @@ class SignalLedger:
 
     def save(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """Return the state: a JSON value, and named arrays. Equal logs give equal values and bytes."""
+        return named(*self._state())
+
+    def _state(self) -> tuple[dict[str, int], dict[str, list[SavedShard]]]:
         clocks = {name: table.clock for name, table in self._tables.items() if table.clock is not None}
-        return named(clocks, {name: self._tables[name].save() for name in clocks})
+        return clocks, {name: self._tables[name].save() for name in clocks}
 
     def copy(self) -> LedgerCopy:
         """Return a copy to be taken, for which the ledger stands still only during its take()."""
@@ -251,7 +254,8 @@ class SignalLedger:
 
     def state_digest(self) -> bytes:
         """Return the BLAKE3 hash of the whole state, 32 bytes: equal logs give equal digests."""
-        meta, arrays = self.save()
+        clocks, tables = self._state()
+        meta, arrays = named(clocks, {name: list(map(in_id_order, tables[name])) for name in tables})
         hasher = blake3(repr(sorted(meta["clocks"].items())).encode())
         for name in sorted(arrays):
             hasher.update(f"{name}:{arrays[name].dtype.str}:{arrays[name].shape}".encode())

@@ -34,6 +34,26 @@ def reshard(saved: list[SavedShard], shard_count: int, clock: int) -> list[Saved
     return [_join(part) for part in parts]
 
 
+def in_id_order(saved: SavedShard) -> SavedShard:
+    """Return the state with its entities by ascending id: equal for equal logs, however they were applied.
+
+    The rows of a shard stand in the order in which its entities got their records, which is not always that
+    of their events: large batches are gathered by entity first.
+    """
+    order = np.argsort(saved["entity_id"])
+    sorted_shard = {name: saved[name][order] for name in RECORD_ARRAYS}
+    new_slots = np.empty(len(order), np.uint32)
+    new_slots[order] = np.arange(len(order), dtype=np.uint32)
+    for ring in RING_NAMES:
+        ends = saved[f"{ring}_end"]
+        slots = new_slots[saved[f"{ring}_slot"]]
+        in_column = np.lexsort((slots, np.repeat(np.arange(len(ends)), np.diff(ends, prepend=0))))
+        sorted_shard[f"{ring}_bucket"], sorted_shard[f"{ring}_end"] = saved[f"{ring}_bucket"], ends
+        sorted_shard[f"{ring}_slot"] = slots[in_column]
+        sorted_shard[f"{ring}_count"] = saved[f"{ring}_count"][in_column]
+    return sorted_shard
+
+
 def _select(saved: SavedShard, rows: NDArray[np.bool_]) -> SavedShard:
     part = {name: np.ascontiguousarray(saved[name][rows]) for name in RECORD_ARRAYS}
     new_slots = np.cumsum(rows, dtype=np.int64) - 1

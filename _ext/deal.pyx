@@ -1,0 +1,84 @@
+"""Events dealt out to shards, and within a shard to the parts of its index that fit the cache."""
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy, memset
+
+from tidal._ext.index cimport mix, shard_of_hash, tag_of
+
+
+cdef int open_deal(Deal *deal, int64_t room, uint32_t shards, bint gathered) noexcept nogil:
+    """Make room for so many events; 0, or -1 without memory.
+
+    ``gathered``: within a shard, events are sorted by parts of its index, so that the cells and records of a
+    part fit the cache together, for as long as its events last.
+    """
+    memset(deal, 0, sizeof(Deal))
+    deal.shards, deal.gathered = shards, gathered
+    while gathered and shards << deal.part_bits + 1 <= HANDS:
+        deal.part_bits += 1
+    deal.entity_ids = <uint64_t *>malloc(room * sizeof(uint64_t))
+    deal.times = <int64_t *>malloc(room * sizeof(int64_t))
+    deal.weights = <float *>malloc(room * sizeof(float))
+    deal.homes = <uint8_t *>malloc(room)
+    if deal.entity_ids == NULL or deal.times == NULL or deal.weights == NULL or deal.homes == NULL:
+        close_deal(deal)
+        return -1
+    return 0
+
+
+cdef void close_deal(Deal *deal) noexcept nogil:
+    free(deal.entity_ids)
+    free(deal.times)
+    free(deal.weights)
+    free(deal.homes)
+    memset(deal, 0, sizeof(Deal))
+
+
+cdef void deal_out(Deal *deal, const Part *parts, int64_t count) noexcept nogil:
+    """Sort the events of some parts by shard, then by the part of its index; in order within each, so that
+    those of one entity stay in order.
+    """
+    cdef int64_t[HANDS_MAX] places
+    cdef int64_t place, next_place = 0, i
+    cdef uint8_t *homes = deal.homes
+    cdef uint32_t hand
+    memset(places, 0, sizeof(places))
+    for i in range(count):
+        find_homes(deal, &parts[i], homes, places)
+        homes += parts[i].count
+    for hand in range(deal.shards << deal.part_bits):
+        place = places[hand]
+        places[hand] = next_place
+        next_place += place
+    homes = deal.homes
+    for i in range(count):
+        move_home(deal, &parts[i], homes, places)
+        homes += parts[i].count
+    memcpy(deal.ends, places, sizeof(places))  # each place has come to its end
+
+
+cdef void find_homes(const Deal *deal, const Part *part, uint8_t *homes_out, int64_t *sizes) noexcept nogil:
+    cdef const uint64_t *entity_ids = part.events.entity_ids
+    cdef uint32_t hand, shards = deal.shards, bits = deal.part_bits
+    cdef uint64_t hashed
+    cdef int64_t i
+    for i in range(part.count):
+        hashed = mix(entity_ids[i])
+        hand = shard_of_hash(hashed, shards) << bits | <uint32_t>(<uint64_t>tag_of(hashed) >> (32 - bits))
+        homes_out[i] = <uint8_t>hand
+        sizes[hand] += 1
+
+
+cdef void move_home(Deal *deal, const Part *part, const uint8_t *homes, int64_t *places) noexcept nogil:
+    cdef uint64_t *entity_ids = deal.entity_ids
+    cdef float *weights = deal.weights
+    cdef int64_t *times = deal.times
+    cdef Events events = part.events
+    cdef int64_t i, place
+    for i in range(part.count):
+        place = places[homes[i]]
+        places[homes[i]] = place + 1
+        entity_ids[place] = events.entity_ids[i]
+        weights[place] = events.weights[i]
+        times[place] = events.times[i]
