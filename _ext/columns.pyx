@@ -453,6 +453,7 @@ def summarise(const int64_t[::1] times, const uint8_t[::1] types):
     """Return the smallest and the largest time, and the set of types as 32 bytes (bit t of byte t // 8)."""
     cdef Py_ssize_t i, count = times.shape[0]
     cdef int64_t low, high
+    cdef uint8_t other = 0
     cdef uint8_t seen[256]
     cdef uint8_t type_set[32]
     _check_planes(-1, count, 1)
@@ -467,7 +468,10 @@ def summarise(const int64_t[::1] times, const uint8_t[::1] types):
         for i in range(count):
             low = min(low, time[i])
             high = max(high, time[i])
-        for i in range(count):
+        for i in range(1, count):  # mostly all are of one type, which a loop over vectors tells
+            other |= type_id[i] ^ type_id[0]
+        seen[type_id[0]] = 1
+        for i in range(1, count if other else 1):
             seen[type_id[i]] = 1
         for i in range(256):
             type_set[i >> 3] |= <uint8_t>(seen[i] << (i & 7))

@@ -6,7 +6,8 @@ from libc.stdlib cimport free, malloc
 import numpy as np
 
 from tidal._ext.deal cimport (
-    SHARDS_MAX, Deal, Part, begin_of, close_deal, deal_out, dealt, end_of, open_deal,
+    SHARDS_MAX, Deal, Piece, begin_of, close_deal, deal_out, end_of, events_from, in_order, newest_of,
+    open_deal,
 )
 from tidal._ext.decay cimport (
     CHUNK, Events, Reading, ShardState, close_reading, count_at, expect_entities, find_slot, ingest_chunk,
@@ -67,36 +68,6 @@ cdef void acquire_politely(Lock *lock) noexcept:
             acquire(lock)
 
 
-cdef inline Events events_from(Events events, int64_t start) noexcept nogil:
-    events.entity_ids += start
-    events.weights += start
-    events.times += start
-    return events
-
-
-cdef int64_t newest_of(const Part *part) noexcept nogil:
-    cdef int64_t newest = part.events.times[0], i
-    for i in range(1, part.count):
-        newest = max(newest, part.events.times[i])
-    return newest
-
-
-cdef bint in_order(const Part *parts, int64_t count, int64_t earliest) noexcept nogil:
-    """Whether no event is older than the one before it, or than this time."""
-    cdef const int64_t *times
-    cdef int64_t i, j
-    cdef bint back = False
-    for i in range(count):
-        times = parts[i].events.times
-        back |= times[0] < earliest
-        for j in range(1, parts[i].count):
-            back |= times[j] < times[j - 1]
-        if back:
-            return False
-        earliest = times[parts[i].count - 1]
-    return True
-
-
 cdef int ingest_into(
     ShardState *state, Events events, int64_t count, bint gathered, bint held
 ) noexcept nogil:
@@ -121,8 +92,8 @@ cdef int ingest_into(
 cdef int ingest_part(ShardState *state, const Deal *deal, uint32_t shard, bint held) noexcept nogil:
     """Apply what of a block was dealt to a shard; ``held`` as in ingest_into()."""
     cdef int64_t begin = begin_of(deal, shard), end = begin_of(deal, shard + 1)
-    cdef Events events = events_from(dealt(deal), begin)
-    cdef int failed = 0
+    cdef Events events = events_from(deal.events, begin)
+    cdef int failed
     if begin == end:
         if held:
             unlock(&state.lock)
@@ -130,9 +101,12 @@ cdef int ingest_part(ShardState *state, const Deal *deal, uint32_t shard, bint h
     if deal.gathered:
         if not held:
             acquire(&state.lock)
-        held = True
         failed = expect_entities(state, events, end_of(deal, shard, 0) - begin, 1 << deal.part_bits)
-    return ingest_into(state, events, end - begin, deal.gathered, held) or failed
+        unlock(&state.lock)
+        held = False
+        if failed:
+            return -1
+    return ingest_into(state, events, end - begin, deal.gathered, held)
 
 
 cdef class ShardSet:
@@ -198,31 +172,31 @@ cdef class ShardSet:
 
     def ingest(self, const uint64_t[::1] entity_ids, const float[::1] weights, const int64_t[::1] times):
         """Apply events in order: those of one entity, that is; no state depends on any other order."""
-        self.ingest_parts([(entity_ids, weights, times)])
+        self.ingest_pieces([(entity_ids, weights, times)])
 
-    def ingest_parts(self, list parts not None):
+    def ingest_pieces(self, list pieces not None):
         """Apply the events of tuples of ids, weights and times, in order, as if they came in one call."""
         cdef const uint64_t[::1] entity_ids
         cdef const float[::1] weights
         cdef const int64_t[::1] times
-        cdef Py_ssize_t start, count = sum([(len(ids) + DEALT - 1) // DEALT for ids, _, _ in parts])
-        cdef Part *cut = <Part *>malloc((count + 1) * sizeof(Part))
-        cdef Part *part = cut
+        cdef Py_ssize_t start, count = sum([(len(ids) + DEALT - 1) // DEALT for ids, _, _ in pieces])
+        cdef Piece *cut = <Piece *>malloc((count + 1) * sizeof(Piece))
+        cdef Piece *piece = cut
         cdef int64_t newest = INT64_MIN
         cdef uint32_t first
         cdef int failed
         if cut == NULL:
             raise MemoryError("no memory to apply events")
         try:
-            for entity_ids, weights, times in parts:  # which keeps the arrays alive
+            for entity_ids, weights, times in pieces:  # which keeps the arrays alive
                 if not entity_ids.shape[0] == weights.shape[0] == times.shape[0]:
                     raise ValueError("columns of different lengths")
                 for start in range(0, entity_ids.shape[0], DEALT):
-                    part.events.entity_ids, part.events.weights = &entity_ids[start], &weights[start]
-                    part.events.times = &times[start]
-                    part.count = min(<Py_ssize_t>DEALT, entity_ids.shape[0] - start)
-                    newest = max(newest, newest_of(part))
-                    part += 1
+                    piece.events.entity_ids, piece.events.weights = &entity_ids[start], &weights[start]
+                    piece.events.times = &times[start]
+                    piece.count = min(<Py_ssize_t>DEALT, entity_ids.shape[0] - start)
+                    newest = max(newest, newest_of(piece))
+                    piece += 1
             if count == 0:
                 return
             self.move_clock(newest)
@@ -235,42 +209,42 @@ cdef class ShardSet:
         if failed:
             raise MemoryError("no memory to apply events")
 
-    cdef int ingest_all(self, const Part *parts, int64_t count, uint32_t first) noexcept nogil:
+    cdef int ingest_all(self, const Piece *pieces, int64_t count, uint32_t first) noexcept nogil:
         """Apply events, gathered by entity where there are so many that it pays; 0, or -1 without memory."""
         cdef int64_t size, events
         cdef int failed = 0
         while count > 0 and not failed:
             size = events = 0
-            while size < count and events + parts[size].count <= GATHERED_MAX:
-                events += parts[size].count
+            while size < count and events + pieces[size].count <= GATHERED_MAX:
+                events += pieces[size].count
                 size += 1
             if events >= GATHERED_MIN and self.entities() >= GATHERED_ENTITIES_MIN:
-                failed = self.ingest_together(parts, size, events, True, first)
+                failed = self.ingest_together(pieces, size, events, True, first)
             else:
                 size = 1
                 if self.count == 1:
-                    failed = ingest_into(self.states[0], parts.events, parts.count, False, False)
+                    failed = ingest_into(self.states[0], pieces.events, pieces.count, False, False)
                 else:
-                    failed = self.ingest_together(parts, size, parts.count, False, first)
-            parts += size
+                    failed = self.ingest_together(pieces, size, pieces.count, False, first)
+            pieces += size
             count -= size
         return failed
 
     cdef int ingest_together(
-        self, const Part *parts, int64_t count, int64_t events, bint gathered, uint32_t first
+        self, const Piece *pieces, int64_t count, int64_t events, bint gathered, uint32_t first
     ) noexcept nogil:
-        """Deal out the events of some parts, and apply them."""
+        """Deal out the events of some pieces, and apply them."""
         cdef Deal deal
         cdef int failed = open_deal(&deal, events, self.count, gathered)
         if not failed:
-            deal_out(&deal, parts, count)
+            deal_out(&deal, pieces, count)
             if gathered:
-                self.count_late(&deal, parts, count)
+                self.count_late(&deal, pieces, count)
             failed = self.ingest_dealt(&deal, first)
             close_deal(&deal)
         return failed
 
-    cdef void count_late(self, const Deal *deal, const Part *parts, int64_t count) noexcept nogil:
+    cdef void count_late(self, const Deal *deal, const Piece *pieces, int64_t count) noexcept nogil:
         """Count the late events, in the order in which they came, before they are applied in another."""
         cdef int64_t[SHARDS_MAX] late_before
         cdef uint64_t[SHARDS_MAX] late
@@ -280,13 +254,13 @@ cdef class ShardSet:
         for shard in range(self.count):
             late_before[shard], late[shard] = late_from(self.states[shard]), 0
             newest_bucket = max(newest_bucket, late_before[shard])
-        if fine_ns == 0 or in_order(parts, count, newest_bucket):
+        if fine_ns == 0 or in_order(pieces, count, newest_bucket):
             return
         for i in range(count):
-            for j in range(parts[i].count):
+            for j in range(pieces[i].count):
                 shard = homes[j] >> deal.part_bits
-                late[shard] += is_late(parts[i].events.times[j], &late_before[shard], fine_ns)
-            homes += parts[i].count
+                late[shard] += is_late(pieces[i].events.times[j], &late_before[shard], fine_ns)
+            homes += pieces[i].count
         for shard in range(self.count):
             acquire(&self.states[shard].lock)
             self.states[shard].late += late[shard]

@@ -257,7 +257,6 @@ cdef int windows_reserve(Windows *windows, size_t events, uint32_t row_count) no
 
 cdef int fold_running(Windows *windows, uint32_t row_count) noexcept nogil:
     """Move the list of the running bucket into its column; 0, or -1 without memory."""
-    cdef size_t i
     cdef Column *column
     if windows.running_count == 0:
         return 0

@@ -16,6 +16,7 @@ from goals.row import Row
 from tidal.archive import read_archive
 from tidal.durable import OsFileSystem
 from tidal.ledger import SignalLedger
+from tidal.parts import in_runs
 from tidal.schema import EventBatch
 from tidal.store import StorePaths
 from tidal.wal import read_batches
@@ -65,11 +66,11 @@ def replayed(batches: Iterable[tuple[int, EventBatch]]) -> float:
     """Return the seconds from batches to the state of an empty ledger."""
     ledger = SignalLedger(schema())
 
-    def run() -> None:
-        for _, batch in batches:
-            ledger.apply(batch)
+    def replay() -> None:
+        for run in in_runs(batch for _, batch in batches):
+            ledger.apply_all(run)
 
-    return seconds(run)
+    return seconds(replay)
 
 
 def first_events(archive: Sequence[Path], count: int) -> float:

@@ -9,16 +9,17 @@ cdef enum:
     HANDS_MAX = 256
     HANDS = 64              # shards, times the parts of each: as many rows of memory are written in turns
 
-# Events in a row, as a caller has them.
-cdef struct Part:
+# Events as a caller has them, in order; at least one.
+cdef struct Piece:
     Events events
     int64_t count
 
 cdef struct Deal:
-    uint64_t *entity_ids
+    uint64_t *entity_ids    # of all events, shard after shard
     int64_t *times
     float *weights
-    uint8_t *homes
+    Events events           # the same, to be read
+    uint8_t *homes          # of each event, in the order in which they came: its shard and part
     uint32_t shards
     bint gathered           # by entity, too
     uint32_t part_bits      # there are 1 << part_bits parts of each shard
@@ -26,13 +27,16 @@ cdef struct Deal:
 
 cdef int open_deal(Deal *deal, int64_t room, uint32_t shards, bint gathered) noexcept nogil
 cdef void close_deal(Deal *deal) noexcept nogil
-cdef void deal_out(Deal *deal, const Part *parts, int64_t count) noexcept nogil
+cdef int64_t newest_of(const Piece *piece) noexcept nogil
+cdef bint in_order(const Piece *pieces, int64_t count, int64_t earliest) noexcept nogil
+cdef void deal_out(Deal *deal, const Piece *pieces, int64_t count) noexcept nogil
 
 
-# The events that were dealt out, shard after shard.
-cdef inline Events dealt(const Deal *deal) noexcept nogil:
-    cdef Events events
-    events.entity_ids, events.weights, events.times = deal.entity_ids, deal.weights, deal.times
+# Events without the first so many.
+cdef inline Events events_from(Events events, int64_t start) noexcept nogil:
+    events.entity_ids += start
+    events.weights += start
+    events.times += start
     return events
 
 

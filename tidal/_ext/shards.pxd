@@ -3,7 +3,7 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 
-from tidal._ext.deal cimport SHARDS_MAX, Deal, Part
+from tidal._ext.deal cimport SHARDS_MAX, Deal, Piece
 from tidal._ext.decay cimport ShardState
 
 cdef inline int64_t wall_clock() noexcept nogil:
@@ -31,10 +31,11 @@ cdef class ShardSet:
         self, const uint64_t *entity_ids, Py_ssize_t count, int position, int64_t t, double *scores_out
     ) noexcept nogil
     cdef uint64_t count_one(self, uint64_t entity_id, int window, int64_t t, bint roll) except? 0
-    cdef int ingest_all(self, const Part *parts, int64_t count, uint32_t first) noexcept nogil
+    cdef int ingest_all(self, const Piece *pieces, int64_t count, uint32_t first) noexcept nogil
     cdef int ingest_together(
-        self, const Part *parts, int64_t count, int64_t events, bint gathered, uint32_t first) noexcept nogil
-    cdef void count_late(self, const Deal *deal, const Part *parts, int64_t count) noexcept nogil
+        self, const Piece *pieces, int64_t count, int64_t events, bint gathered, uint32_t first
+    ) noexcept nogil
+    cdef void count_late(self, const Deal *deal, const Piece *pieces, int64_t count) noexcept nogil
     cdef uint64_t entities(self) noexcept nogil
     cdef int ingest_dealt(self, const Deal *deal, uint32_t first) noexcept nogil
     cdef void acquire_all(self) noexcept nogil

@@ -70,7 +70,8 @@ cdef int sum_columns(
     uint32_t row_count) noexcept nogil
 cdef void column_clear(Column *column) noexcept nogil
 cdef int keep_slots(
-    Windows *windows, const Place *place, const uint32_t *slots, int64_t count, uint32_t row_count) noexcept nogil
+    Windows *windows, const Place *place, const uint32_t *slots, int64_t count, uint32_t row_count
+) noexcept nogil
 cdef void place_of(Windows *windows, int64_t t, Place *place) noexcept nogil
 cdef Shift shift_to(const Windows *windows, int window, int64_t t) noexcept nogil
 cdef uint32_t shift_of_slot(const Windows *windows, const Shift *shift, uint32_t slot) noexcept nogil

@@ -17,6 +17,8 @@ from tidal.schema.spec import ALL, WINDOW_SECONDS, SignalType
 
 WINDOW_POSITIONS = {**{name: i for i, name in enumerate(WINDOW_SECONDS)}, ALL: len(WINDOW_SECONDS)}
 
+Columns = tuple[NDArray[np.uint64], NDArray[np.float32], NDArray[np.int64]]  # ids, weights, times
+
 
 class Ranking(NamedTuple):
     """Entities and what they were ranked by, best first; equal values by ascending id."""
@@ -46,9 +48,9 @@ class Table:
 
     # ------------------------------------------------------------------------------ writing
 
-    def ingest(self, ids: NDArray[np.uint64], weights: NDArray[np.float32], times: NDArray[np.int64]) -> None:
+    def ingest(self, parts: list[Columns]) -> None:
         """Apply checked events in order. O(n); releases the GIL."""
-        self.shard_set.ingest(ids, weights, times)
+        self.shard_set.ingest_pieces(parts)
 
     def add(self, entity_id: int, weight: float, t: int) -> None:
         """Apply one checked event."""

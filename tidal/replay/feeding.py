@@ -10,7 +10,7 @@ from contextlib import closing
 from typing import Final, TypeVar
 
 from tidal.durable import FileSystem
-from tidal.parts import join_batches
+from tidal.parts import RUN_BATCHES, RUN_EVENTS, join_batches
 from tidal.records import record
 from tidal.replay.job import Job
 from tidal.replay.reading import read_events
@@ -19,8 +19,8 @@ from tidal.schema import EventBatch
 
 _T = TypeVar("_T")
 
-BATCH_EVENTS: Final = 1 << 20  # 21 MB; a table turns its windows once for each batch, not for each minute
-PARTS_MAX: Final = 1024  # that wait to be joined: a batch of one event takes a hundred times its columns
+BATCH_EVENTS: Final = RUN_EVENTS
+PARTS_MAX: Final = RUN_BATCHES  # that wait to be joined
 AHEAD_MAX: Final = 2  # batches that wait to be applied
 
 
@@ -75,10 +75,10 @@ class Meter:
         return self._sizes[place] + piece.size * within // piece.events
 
 
-def kept_events(
+def kept_runs(
     fs: FileSystem, source: Source, job: Job, lost: list[LeftOut]
-) -> Iterator[tuple[int, EventBatch]]:
-    """Yield (last seq, batch) of the events that the job keeps, small batches joined, in the log's order.
+) -> Iterator[tuple[int, list[EventBatch]]]:
+    """Yield (last seq, batches) of the events that the job keeps, many at a time, in the log's order.
 
     What is left out is added to ``lost``, if the job leaves anything out. Raises as read_events.
     """
@@ -95,10 +95,18 @@ def kept_events(
             joined.append(join_batches(pending))
             pending = []
         if count >= BATCH_EVENTS:
-            yield last, join_batches([*joined, *pending])
+            yield last, [*joined, *pending]
             joined, pending, count = [], [], 0
     if joined or pending:
-        yield last, join_batches([*joined, *pending])
+        yield last, [*joined, *pending]
+
+
+def kept_events(
+    fs: FileSystem, source: Source, job: Job, lost: list[LeftOut]
+) -> Iterator[tuple[int, EventBatch]]:
+    """Yield what kept_runs() does, each run as one batch."""
+    for last, run in kept_runs(fs, source, job, lost):
+        yield last, join_batches(run)
 
 
 def ahead(items: Iterator[_T]) -> Iterator[_T]:

@@ -14,7 +14,7 @@ from tidal.durable import FileSystem, read_file, replace_file
 from tidal.errors import CorruptStore, FormatTooNew, StorageError
 from tidal.ledger import SignalLedger
 from tidal.records import record
-from tidal.replay.feeding import kept_events
+from tidal.replay.feeding import kept_runs
 from tidal.replay.job import Job, promised
 from tidal.replay.partial import (
     Account,
@@ -71,10 +71,11 @@ def replay_here(work: Piecework, source: Source) -> Partial:
     lost: list[LeftOut] = []
     names: Names = {}
     events = 0
-    for _, batch in kept_events(source.place.open(), source, work.job, lost):
-        ledger.apply(batch)
-        events += len(batch)
-        names |= names_of(batch.new_keys)
+    for _, run in kept_runs(source.place.open(), source, work.job, lost):
+        ledger.apply_all(run)
+        for batch in run:
+            events += len(batch)
+            names |= names_of(batch.new_keys)
     return Partial(
         work.job.schema, work.digest, account_of(source, work.job, events, lost), *ledger.save(), names
     )
