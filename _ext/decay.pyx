@@ -2,7 +2,7 @@
 
 A chunk of events is applied in passes, so that no pass waits for memory: the terms of all events (they
 depend on the times alone, and vectorise), the homes of all ids with a prefetch of each cell, the slots
-with a prefetch of each record, and then the updates in the order of the events.
+with a prefetch of each record, and then the updates in the order of the events, those of one bucket together.
 """
 
 from libc.stdint cimport INT64_MAX, INT64_MIN, UINT32_MAX, int64_t, uint16_t, uint32_t, uint64_t

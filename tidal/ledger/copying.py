@@ -40,7 +40,7 @@ class LedgerCopy:
                     shard.take(clock)
 
     def saved(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        """Return what SignalLedger.load() takes, a JSON value and named arrays; equal ones for equal logs."""
+        """Return what SignalLedger.load() takes, a JSON value and named arrays."""
         shards = {name: [it.arrays() for it in self._shards[name]] for name in self._clocks}
         return named(self._clocks, shards)
 

@@ -216,7 +216,7 @@ class SignalLedger:
     # ------------------------------------------------------------------------------ saving and merging
 
     def save(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        """Return the state: a JSON value, and named arrays. Equal logs give equal values and bytes."""
+        """Return the state: a JSON value, and named arrays. The order of records depends on how events came."""
         return named(*self._state())
 
     def _state(self) -> tuple[dict[str, int], dict[str, list[SavedShard]]]:
@@ -251,7 +251,7 @@ class SignalLedger:
         self.load(*other.save())
 
     def state_digest(self) -> bytes:
-        """Return the BLAKE3 hash of the whole state, 32 bytes: equal logs give equal digests."""
+        """Return the BLAKE3 hash of the whole state, 32 bytes: equal logs give equal digests. O(n log n)."""
         clocks, tables = self._state()
         meta, arrays = named(clocks, {name: list(map(in_id_order, tables[name])) for name in tables})
         hasher = blake3(repr(sorted(meta["clocks"].items())).encode())

@@ -126,7 +126,7 @@ class Table:
     # ------------------------------------------------------------------------------ saving
 
     def save(self) -> list[SavedShard]:
-        """Return each shard's state as plain arrays; equal logs give equal bytes."""
+        """Return each shard's state as plain arrays, as Shard.save() does."""
         return [] if self.clock is None else [shard.save(self.clock) for shard in self.shards]
 
     def merge(self, saved: list[SavedShard], clock: int) -> None:
