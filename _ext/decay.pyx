@@ -147,7 +147,7 @@ cdef int ingest_chunk(ShardState *state, Events events, int64_t count, bint gath
             or advance_clock(&state.windows, state.arena.rows, state.arena.count, latest)
             or windows_reserve(&state.windows, count, state.arena.count)):
         return -1
-    if not gathered and (back or earliest < late_from(state)):
+    if not gathered and (back or earliest < late_from(state.newest, state.windows.fine_ns)):
         count_late(state, events.times, count)
     state.newest = max(state.newest, latest)
     acquire(&state.records)
@@ -156,36 +156,8 @@ cdef int ingest_chunk(ShardState *state, Events events, int64_t count, bint gath
     return failed
 
 
-cdef int expect_entities(ShardState *state, Events events, int64_t count, int64_t parts) noexcept nogil:
-    """Make room in the index for the entities of so many parts of which this is one; 0, or -1 without memory.
-
-    Events that were gathered fill one part of the index after the other. Were it to grow as it is filled,
-    a part would be full long before the whole is.
-    """
-    cdef int bits = 4
-    cdef uint32_t *unknown
-    cdef uint64_t hashed, found = 0, at
-    cdef int64_t i
-    while <int64_t>1 << bits < 2 * count:
-        bits += 1
-    unknown = <uint32_t *>calloc(<size_t>1 << bits, sizeof(uint32_t))
-    if unknown == NULL:
-        return -1
-    for i in range(count):
-        hashed = mix(events.entity_ids[i])
-        if index_guess(&state.index, tag_of(hashed)) == NOT_FOUND:
-            at = hashed & (<uint64_t>1 << bits) - 1  # not the bits that all of the part share
-            while unknown[at] != 0 and unknown[at] != (tag_of(hashed) | 1):
-                at = at + 1 & (<uint64_t>1 << bits) - 1
-            found += unknown[at] == 0
-            unknown[at] = tag_of(hashed) | 1
-    free(unknown)
-    found = found * parts
-    return index_ensure(&state.index, state.arena.count + found + found // 16, &state.records)
-
-
 cdef void count_late(ShardState *state, const int64_t *times, int64_t count) noexcept nogil:
-    cdef int64_t late_before = late_from(state), fine_ns = state.windows.fine_ns, i
+    cdef int64_t fine_ns = state.windows.fine_ns, late_before = late_from(state.newest, fine_ns), i
     if fine_ns:
         for i in range(count):
             state.late += is_late(times[i], &late_before, fine_ns)

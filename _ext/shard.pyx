@@ -324,9 +324,9 @@ cdef class Shard:
         """Return the state as plain arrays: of equal logs equal ones, but for the order of the records.
 
         A dict: entity_id uint64[n], last_time int64[n], sums float64[n, 3], total uint64[n], in the order in
-        which the records were made; and for minutes and hours: ``*_bucket`` int64[c], ``*_end`` int64[c], ``*_slot``
-        uint32[m], ``*_count`` uint32[m], where column i is [end[i-1], end[i]) of the latter two, in slot
-        order.
+        which the records were made; and for minutes and hours: ``*_bucket`` int64[c], ``*_end`` int64[c],
+        ``*_slot`` uint32[m], ``*_count`` uint32[m], where column i is [end[i-1], end[i]) of the latter two,
+        in slot order.
         """
         copy = ShardCopy(self)
         copy.take(clock)

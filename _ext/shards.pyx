@@ -1,17 +1,14 @@
 """The shards of one signal type together: events are dealt out to them, and entities looked up in theirs."""
 
-from libc.stdint cimport INT64_MIN, int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc
+from libc.string cimport memset
 
 import numpy as np
 
-from tidal._ext.deal cimport (
-    SHARDS_MAX, Deal, Piece, begin_of, close_deal, deal_out, end_of, events_from, in_order, newest_of,
-    open_deal,
-)
 from tidal._ext.decay cimport (
-    CHUNK, Events, Reading, ShardState, close_reading, count_at, expect_entities, find_slot, ingest_chunk,
-    is_late, late_from, open_reader, open_reading, read_score, reading_of, score_of, turns,
+    CHUNK, Events, Reading, ShardState, close_reading, count_at, find_slot, ingest_chunk, open_reader,
+    open_reading, read_score, reading_of, score_of, turns,
 )
 from tidal._ext.index cimport NOT_FOUND, home_of, index_guess, mix, shard_of_hash, tag_of
 from tidal._ext.layout cimport HotRecord, Lock, Reader, acquire, keep_freed, prefetch, try_acquire, unlock
@@ -20,10 +17,6 @@ from tidal._ext.windows cimport advance_clock
 
 cdef enum:
     LOOKED_UP = 256     # entities under one hold of the locks, and on their way to the cache together
-    DEALT = 8192        # events dealt out to the shards at a time: they fit the cache on the way
-    GATHERED_MIN = 1 << 18              # events that are worth gathering by entity, if there are as many
-    GATHERED_ENTITIES_MIN = 1 << 16     # entities, so that their records do not fit the cache
-    GATHERED_MAX = 1 << 21              # events at a time: 42 MiB
 
 
 cdef inline uint32_t shard_index(uint64_t entity_id, uint32_t shard_count) noexcept nogil:
@@ -41,6 +34,29 @@ def shards_of(const uint64_t[::1] entity_ids, uint32_t shard_count):
         for i in range(entity_ids.shape[0]):
             out[i] = <uint8_t>shard_index(entity_ids[i], shard_count)
     return shards
+
+
+cdef void deal_out(Deal *deal, Events events, int64_t count, uint32_t shard_count) noexcept nogil:
+    """Sort a block of events by shard, in order within each."""
+    cdef int64_t[SHARDS_MAX + 1] next_place
+    cdef int64_t i, place
+    cdef uint32_t shard
+    memset(deal.ends, 0, sizeof(deal.ends))
+    for i in range(count):
+        shard = shard_index(events.entity_ids[i], shard_count)
+        deal.homes[i] = <uint8_t>shard
+        deal.ends[shard] += 1
+    next_place[0] = 0
+    for shard in range(shard_count):
+        next_place[shard + 1] = next_place[shard] + deal.ends[shard]
+        deal.ends[shard] = next_place[shard + 1]
+    for i in range(count):
+        shard = deal.homes[i]
+        place = next_place[shard]
+        next_place[shard] += 1
+        deal.entity_ids[place] = events.entity_ids[i]
+        deal.weights[place] = events.weights[i]
+        deal.times[place] = events.times[i]
 
 
 cdef inline uint32_t sure_slot(const ShardState *state, uint32_t guess, uint64_t entity_id) noexcept nogil:
@@ -68,9 +84,7 @@ cdef void acquire_politely(Lock *lock) noexcept:
             acquire(lock)
 
 
-cdef int ingest_into(
-    ShardState *state, Events events, int64_t count, bint gathered, bint held
-) noexcept nogil:
+cdef int ingest_into(ShardState *state, Events events, int64_t count, bint held) noexcept nogil:
     """Apply one event or more, a chunk at a time: others get the lock in between.
 
     ``held``: the caller has it already; it has it no longer afterwards.
@@ -82,31 +96,26 @@ cdef int ingest_into(
         if not held:
             acquire(&state.lock)
         held = False
-        failed = ingest_chunk(state, events, size, gathered)
+        failed = ingest_chunk(state, events, size, False)
         unlock(&state.lock)
-        events = events_from(events, size)
+        events.entity_ids += size
+        events.weights += size
+        events.times += size
         count -= size
     return failed
 
 
 cdef int ingest_part(ShardState *state, const Deal *deal, uint32_t shard, bint held) noexcept nogil:
     """Apply what of a block was dealt to a shard; ``held`` as in ingest_into()."""
-    cdef int64_t begin = begin_of(deal, shard), end = begin_of(deal, shard + 1)
-    cdef Events events = events_from(deal.events, begin)
-    cdef int failed
-    if begin == end:
+    cdef Events events
+    cdef int64_t begin = deal.ends[shard - 1] if shard else 0
+    if begin == deal.ends[shard]:
         if held:
             unlock(&state.lock)
         return 0
-    if deal.gathered:
-        if not held:
-            acquire(&state.lock)
-        failed = expect_entities(state, events, end_of(deal, shard, 0) - begin, 1 << deal.part_bits)
-        unlock(&state.lock)
-        held = False
-        if failed:
-            return -1
-    return ingest_into(state, events, end - begin, deal.gathered, held)
+    events.entity_ids, events.weights = &deal.entity_ids[begin], &deal.weights[begin]
+    events.times = &deal.times[begin]
+    return ingest_into(state, events, deal.ends[shard] - begin, held)
 
 
 cdef class ShardSet:
@@ -171,100 +180,46 @@ cdef class ShardSet:
     # -------------------------------------------------------------------------------------- writing
 
     def ingest(self, const uint64_t[::1] entity_ids, const float[::1] weights, const int64_t[::1] times):
-        """Apply events in order: those of one entity, that is; no state depends on any other order."""
-        self.ingest_pieces([(entity_ids, weights, times)])
-
-    def ingest_pieces(self, list pieces not None):
-        """Apply the events of tuples of ids, weights and times, in order, as if they came in one call."""
-        cdef const uint64_t[::1] entity_ids
-        cdef const float[::1] weights
-        cdef const int64_t[::1] times
-        cdef Py_ssize_t start, count = sum([(len(ids) + DEALT - 1) // DEALT for ids, _, _ in pieces])
-        cdef Piece *cut = <Piece *>malloc((count + 1) * sizeof(Piece))
-        cdef Piece *piece = cut
-        cdef int64_t newest = INT64_MIN
+        """Apply events in order."""
+        cdef Py_ssize_t count = entity_ids.shape[0], start, size
+        cdef int64_t newest
+        cdef Events events
+        cdef Deal *deal = NULL
         cdef uint32_t first
-        cdef int failed
-        if cut == NULL:
-            raise MemoryError("no memory to apply events")
-        try:
-            for entity_ids, weights, times in pieces:  # which keeps the arrays alive
-                if not entity_ids.shape[0] == weights.shape[0] == times.shape[0]:
-                    raise ValueError("columns of different lengths")
-                for start in range(0, entity_ids.shape[0], DEALT):
-                    piece.events.entity_ids, piece.events.weights = &entity_ids[start], &weights[start]
-                    piece.events.times = &times[start]
-                    piece.count = min(<Py_ssize_t>DEALT, entity_ids.shape[0] - start)
-                    newest = max(newest, newest_of(piece))
-                    piece += 1
-            if count == 0:
-                return
-            self.move_clock(newest)
-            first = self.turn % self.count  # threads begin at different shards, so that they seldom meet
-            self.turn += 1
-            with nogil:
-                failed = self.ingest_all(cut, count, first)
-        finally:
-            free(cut)
+        cdef int failed = 0
+        if weights.shape[0] != count or times.shape[0] != count:
+            raise ValueError("columns of different lengths")
+        if count == 0:
+            return
+        newest = times[0]
+        for start in range(1, count):
+            newest = max(newest, times[start])
+        start = 0
+        self.move_clock(newest)
+        if self.count > 1:
+            deal = <Deal *>malloc(sizeof(Deal))
+            if deal == NULL:
+                raise MemoryError("no memory to deal out events")
+        first = self.next_turn()
+        with nogil:
+            while start < count and not failed:
+                size = min(<Py_ssize_t>DEALT, count - start)
+                events.entity_ids, events.weights = &entity_ids[start], &weights[start]
+                events.times = &times[start]
+                if deal == NULL:
+                    failed = ingest_into(self.states[0], events, size, False)
+                else:
+                    deal_out(deal, events, size, self.count)
+                    failed = self.ingest_dealt(deal, first)
+                start += size
+            free(deal)
         if failed:
             raise MemoryError("no memory to apply events")
 
-    cdef int ingest_all(self, const Piece *pieces, int64_t count, uint32_t first) noexcept nogil:
-        """Apply events, gathered by entity where there are so many that it pays; 0, or -1 without memory."""
-        cdef int64_t size, events
-        cdef int failed = 0
-        while count > 0 and not failed:
-            size = events = 0
-            while size < count and events + pieces[size].count <= GATHERED_MAX:
-                events += pieces[size].count
-                size += 1
-            if events >= GATHERED_MIN and self.entities() >= GATHERED_ENTITIES_MIN:
-                failed = self.ingest_together(pieces, size, events, True, first)
-            else:
-                size = 1
-                if self.count == 1:
-                    failed = ingest_into(self.states[0], pieces.events, pieces.count, False, False)
-                else:
-                    failed = self.ingest_together(pieces, size, pieces.count, False, first)
-            pieces += size
-            count -= size
-        return failed
-
-    cdef int ingest_together(
-        self, const Piece *pieces, int64_t count, int64_t events, bint gathered, uint32_t first
-    ) noexcept nogil:
-        """Deal out the events of some pieces, and apply them."""
-        cdef Deal deal
-        cdef int failed = open_deal(&deal, events, self.count, gathered)
-        if not failed:
-            deal_out(&deal, pieces, count)
-            if gathered:
-                self.count_late(&deal, pieces, count)
-            failed = self.ingest_dealt(&deal, first)
-            close_deal(&deal)
-        return failed
-
-    cdef void count_late(self, const Deal *deal, const Piece *pieces, int64_t count) noexcept nogil:
-        """Count the late events, in the order in which they came, before they are applied in another."""
-        cdef int64_t[SHARDS_MAX] late_before
-        cdef uint64_t[SHARDS_MAX] late
-        cdef int64_t i, j, fine_ns = self.states[0].windows.fine_ns, newest_bucket = INT64_MIN
-        cdef const uint8_t *homes = deal.homes
-        cdef uint32_t shard
-        for shard in range(self.count):
-            late_before[shard], late[shard] = late_from(self.states[shard]), 0
-            newest_bucket = max(newest_bucket, late_before[shard])
-        if fine_ns == 0 or in_order(pieces, count, newest_bucket):
-            return
-        for i in range(count):
-            for j in range(pieces[i].count):
-                shard = homes[j] >> deal.part_bits
-                late[shard] += is_late(pieces[i].events.times[j], &late_before[shard], fine_ns)
-            homes += pieces[i].count
-        for shard in range(self.count):
-            acquire(&self.states[shard].lock)
-            self.states[shard].late += late[shard]
-            unlock(&self.states[shard].lock)
+    cdef uint32_t next_turn(self) noexcept:
+        """The shard to begin with: threads begin at different ones, so that they seldom meet."""
+        self.turn += 1
+        return self.turn % self.count
 
     cdef uint64_t entities(self) noexcept nogil:
         cdef uint32_t shard
@@ -297,7 +252,7 @@ cdef class ShardSet:
         cdef Events events
         self.move_clock(t)
         events.entity_ids, events.weights, events.times = &entity_id, &weight, &t
-        if ingest_into(self.states[shard_index(entity_id, self.count)], events, 1, False, False):
+        if ingest_into(self.states[shard_index(entity_id, self.count)], events, 1, False):
             raise MemoryError("no memory to apply an event")
         return 0
 

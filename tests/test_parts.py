@@ -9,7 +9,7 @@ import pytest
 
 import tidal.parts
 from tidal.format.payload import EVENTS_PER_BATCH_MAX, KEYS_PER_EVENT_MAX
-from tidal.parts import NewNames, in_runs, join_batches, log_parts, pieces
+from tidal.parts import NewNames, join_batches, log_parts, pieces
 from tidal.schema import EventBatch, IdColumn, NewKey
 from tidal.schema.events import NOTE_TYPE_ID
 
@@ -24,15 +24,6 @@ def batch(ids: list[int], users: list[int] | None = None, keys: tuple[NewKey, ..
         user_id=None if users is None else IdColumn(np.array(users, np.uint64)),
         new_keys=keys,
     )
-
-
-def test_runs_are_full_of_events_or_of_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tidal.parts, "RUN_EVENTS", 5)
-    monkeypatch.setattr(tidal.parts, "RUN_BATCHES", 3)
-    sizes = [1, 1, 1, 1, 4, 9, 2, 2]
-    runs = list(in_runs(batch([0] * size) for size in sizes))
-    assert [[len(it) for it in run] for run in runs] == [[1, 1, 1], [1, 4], [9], [2, 2]]
-    assert list(in_runs([])) == []
 
 
 def test_a_small_batch_is_one_part() -> None:

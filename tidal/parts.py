@@ -1,11 +1,10 @@
-"""Batches of any size: cut into such as one frame of the log holds, joined, and taken many at a time."""
+"""Cutting a batch of any size into batches that one frame of the log holds, and joining batches."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
-from typing import Final
 
 import numpy as np
 
@@ -17,10 +16,6 @@ from tidal.format.payload import (
     note_bytes,
 )
 from tidal.schema.events import EventBatch, IdColumn, NewKey
-
-# What is applied together: the more, the more of it is about one entity, whose record is fetched once.
-RUN_EVENTS: Final = 1 << 20  # 21 MB
-RUN_BATCHES: Final = 1024  # a batch of one event takes a hundred times its columns
 
 _KEY_OVERHEAD = 16  # bytes beside its text that a new key may take in a frame
 
@@ -57,20 +52,6 @@ class NewNames:
             yield from _within_limit(piece, self._pending)
         elif len(piece):
             yield replace(piece, new_keys=()) if piece.new_keys else piece
-
-
-def in_runs(batches: Iterable[EventBatch]) -> Iterator[list[EventBatch]]:
-    """Yield the batches in order, as lists of about RUN_EVENTS events or of RUN_BATCHES batches."""
-    run: list[EventBatch] = []
-    events = 0
-    for batch in batches:
-        run.append(batch)
-        events += len(batch)
-        if events >= RUN_EVENTS or len(run) == RUN_BATCHES:
-            yield run
-            run, events = [], 0
-    if run:
-        yield run
 
 
 def join_batches(batches: Sequence[EventBatch]) -> EventBatch:

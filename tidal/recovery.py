@@ -33,7 +33,6 @@ from tidal.history import newest_times, read_history
 from tidal.ledger import LedgerCopy, SignalLedger
 from tidal.materializer import Materializer
 from tidal.meters import said
-from tidal.parts import in_runs
 from tidal.records import record
 from tidal.schema.events import EventBatch, NewKey
 from tidal.sessions import SessionState
@@ -129,14 +128,16 @@ def recover(
     ledger.expect(newest_times([*_archived_files(fs, paths, identity, scan.last_seq), *scan.segments]))
     new_keys: list[NewKey] = []
     replayed = 0
-    for run in in_runs(batch for _, batch in history(fs, paths, identity, seq, scan.last_seq)):
-        try:
-            ledger.apply_all(run)
-        except SchemaError as error:
-            raise CorruptStore(
-                paths.schema, 0, f"the log has {error}: the file is older than the log; restore the newest"
-            ) from error
-        for batch in run:
+    with ledger.gathering() as gathering:
+        for _, batch in history(fs, paths, identity, seq, scan.last_seq):
+            try:
+                gathering.add(batch)
+            except SchemaError as error:
+                raise CorruptStore(
+                    paths.schema,
+                    0,
+                    f"the log has {error}: the file is older than the log; restore the newest",
+                ) from error
             try:
                 sessions.on_events(batch)
             except FormatError as error:  # its hash is good: so it was written by another tidal

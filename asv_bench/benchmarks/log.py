@@ -21,7 +21,6 @@ from tidal.demo.retail import read_order_lines, retail_schema
 from tidal.durable import OsFileSystem
 from tidal.format.payload import decode_payload, encode_payload
 from tidal.ledger import SignalLedger
-from tidal.parts import in_runs
 from tidal.schema import EventBatch
 from tidal.store import StorePaths
 from tidal.wal import read_batches
@@ -63,8 +62,9 @@ class Replay:
         self.ledger = SignalLedger(schema())
 
     def time_replay(self, entities: int, skew: int) -> None:
-        for run in in_runs(batch for _, batch in read_batches(OsFileSystem(), self.wal)):
-            self.ledger.apply_all(run)
+        with self.ledger.gathering() as gathering:
+            for _, batch in read_batches(OsFileSystem(), self.wal):
+                gathering.add(batch)
 
     def time_decode(self, entities: int, skew: int) -> None:
         for _ in read_batches(OsFileSystem(), self.wal):

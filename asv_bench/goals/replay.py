@@ -16,7 +16,6 @@ from goals.row import Row
 from tidal.archive import read_archive
 from tidal.durable import OsFileSystem
 from tidal.ledger import SignalLedger
-from tidal.parts import in_runs
 from tidal.schema import EventBatch
 from tidal.store import StorePaths
 from tidal.wal import read_batches
@@ -66,11 +65,12 @@ def replayed(batches: Iterable[tuple[int, EventBatch]]) -> float:
     """Return the seconds from batches to the state of an empty ledger."""
     ledger = SignalLedger(schema())
 
-    def replay() -> None:
-        for run in in_runs(batch for _, batch in batches):
-            ledger.apply_all(run)
+    def run() -> None:
+        with ledger.gathering() as gathering:
+            for _, batch in batches:
+                gathering.add(batch)
 
-    return seconds(replay)
+    return seconds(run)
 
 
 def first_events(archive: Sequence[Path], count: int) -> float:

@@ -17,7 +17,6 @@ from goals.row import Row
 from tidal.archive import ArchiveFile
 from tidal.durable import OsFileSystem
 from tidal.ledger import SignalLedger
-from tidal.parts import in_runs
 
 
 def two(bench: Bench) -> Iterator[Row]:
@@ -53,7 +52,8 @@ def _blocks(archive: Sequence[Path], threads: int) -> float:
         blocks = [(file, entry) for file in files for entry in file.blocks()]
 
         def replay(thread: int) -> None:
-            for run in in_runs(file.read(entry) for file, entry in blocks[thread::threads]):
-                ledger.apply_all(run)
+            with ledger.gathering() as gathering:
+                for file, entry in blocks[thread::threads]:
+                    gathering.add(file.read(entry))
 
         return seconds(lambda: in_threads(threads, replay))

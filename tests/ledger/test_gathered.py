@@ -1,4 +1,4 @@
-"""Large batches, whose events are gathered by entity: the state is that of the same events in small ones."""
+"""Events gathered by entity before they are applied: the state is that of the same batches one by one."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import tidal.ledger.gathering
+from tidal.errors import SchemaError
 from tidal.ledger import SignalLedger
 from tidal.schema import EventBatch, Schema, SchemaBuilder
 from tidal.schema.events import NOTE_TYPE_ID
@@ -14,8 +16,8 @@ from tidal.schema.events import NOTE_TYPE_ID
 SECOND = 10**9
 HOUR = 3600 * SECOND
 START = 1_700_000_000 * SECOND
-ENTITIES = 100_000  # more than GATHERED_ENTITIES_MIN
-EVENTS = 400_000  # the last three quarters of them are gathered
+ENTITIES = 100_000  # more than fit the cache: see ENTITIES_MIN
+EVENTS = 400_000  # of which the later ones are gathered
 SMALL = 20_000
 
 ALL = ("1h", "24h", "7d")
@@ -45,11 +47,21 @@ def in_small_ones(events: EventBatch) -> list[EventBatch]:
 
 def twins(events: EventBatch, schema: Schema, shards: int) -> tuple[SignalLedger, SignalLedger]:
     """Return the ledgers of the events applied together and in small batches."""
-    together, one_by_one = SignalLedger(schema, shards=shards), SignalLedger(schema, shards=shards)
-    together.apply(events)
-    for batch in in_small_ones(events):
-        one_by_one.apply(batch)
-    return together, one_by_one
+    together, alone = SignalLedger(schema, shards=shards), SignalLedger(schema, shards=shards)
+    gather(together, in_small_ones(events))
+    one_by_one(alone, in_small_ones(events))
+    return together, alone
+
+
+def gather(ledger: SignalLedger, batches: list[EventBatch]) -> None:
+    with ledger.gathering() as gathering:
+        for batch in batches:
+            gathering.add(batch)
+
+
+def one_by_one(ledger: SignalLedger, batches: list[EventBatch]) -> None:
+    for batch in batches:
+        ledger.apply(batch)
 
 
 def counters(ledger: SignalLedger) -> list[dict[str, int]]:
@@ -73,23 +85,23 @@ def were_gathered(ledger: SignalLedger, events: EventBatch) -> bool:
 @pytest.mark.parametrize("seconds", [40.0, 8 * 3600.0, 9 * 24 * 3600.0])
 def test_the_state_is_that_of_small_batches(seconds: float, late: float, shards: int) -> None:
     events = stream(seconds, late=late)
-    together, one_by_one = twins(events, schema(), shards)
-    assert together.state_digest() == one_by_one.state_digest()
-    assert counters(together) == counters(one_by_one)
+    together, alone = twins(events, schema(), shards)
+    assert together.state_digest() == alone.state_digest()
+    assert counters(together) == counters(alone)
     assert (counters(together)[0]["late"] > 0) == (late > 0)
-    assert not were_gathered(one_by_one, events)
+    assert not were_gathered(alone, events)
     if shards < 64:  # as many as events are gathered in at most
         assert were_gathered(together, events)
-        assert index_bytes(together) == index_bytes(one_by_one)  # though it is made before it is filled
+        assert index_bytes(together) == index_bytes(alone)  # though it is made before it is filled
 
 
 @pytest.mark.parametrize("windows", [(), ("1h",), ("24h",), ("7d",), ("1h", "7d")])
 @pytest.mark.parametrize("half_lives", [("7d",), ("1h", "1d"), ("1s", "1d", "30d")])
 def test_with_other_windows_and_half_lives(windows: tuple[str, ...], half_lives: tuple[str, ...]) -> None:
     events = stream(12 * 3600.0, late=0.05, skew=3)
-    together, one_by_one = twins(events, schema(windows, half_lives), 4)
-    assert together.state_digest() == one_by_one.state_digest()
-    assert counters(together) == counters(one_by_one)
+    together, alone = twins(events, schema(windows, half_lives), 4)
+    assert together.state_digest() == alone.state_digest()
+    assert counters(together) == counters(alone)
 
 
 def test_events_of_several_types_with_notes_between_them() -> None:
@@ -97,32 +109,45 @@ def test_events_of_several_types_with_notes_between_them() -> None:
     events = stream(3600.0, types=2)
     events.type_id[::1000] = NOTE_TYPE_ID
     notes = tuple(b"note" for _ in range(0, EVENTS, 1000))
-    together, one_by_one = twins(replace(events, notes=notes), both, 4)
-    assert together.state_digest() == one_by_one.state_digest()
+    together, alone = twins(replace(events, notes=notes), both, 4)
+    assert together.state_digest() == alone.state_digest()
     assert sum(it["events"] for it in counters(together)) == EVENTS - len(notes)
 
 
-def test_many_small_batches_are_gathered_together() -> None:
+@pytest.mark.parametrize("most", [1, 50_000, 10**9])
+def test_they_may_be_applied_in_any_number_of_times(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
     events = stream(3600.0, late=0.1)
-    together, one_by_one = twins(events, schema(), 4)
-    as_a_list = SignalLedger(schema())
-    as_a_list.apply_all(in_small_ones(events))
-    assert were_gathered(as_a_list, events)
-    assert not were_gathered(one_by_one, events)
-    assert as_a_list.state_digest() == together.state_digest()
-    assert counters(as_a_list) == counters(together)
+    together, alone = twins(events, schema(), 4)
+    monkeypatch.setattr(tidal.ledger.gathering, "GATHERED_EVENTS", most)
+    again = SignalLedger(schema())
+    gather(again, [events.rows(start, start + 7_000) for start in range(0, EVENTS, 7_000)])
+    assert were_gathered(again, events)
+    assert again.state_digest() == together.state_digest() == alone.state_digest()
+    assert counters(again) == counters(together)
+
+
+def test_after_an_error_nothing_waits() -> None:
+    events = stream(3600.0)
+    ledger = SignalLedger(schema())
+    gather(ledger, in_small_ones(events.rows(0, 200_000)))
+    digest = ledger.state_digest()
+    with pytest.raises(SchemaError, match="id 7"), ledger.gathering() as gathering:
+        gathering.add(events.rows(200_000, 300_000))
+        gathering.add(replace(events, type_id=np.full(EVENTS, 7, np.uint8)))
+    assert ledger.state_digest() == digest
+    gather(ledger, in_small_ones(events.rows(200_000, EVENTS)))
+    assert ledger.state_digest() == twins(events, schema(), 4)[1].state_digest()
 
 
 def test_they_may_come_to_a_state_that_is_there() -> None:
     before, after = stream(3600.0), stream(7200.0, late=0.2)
-    together, one_by_one = twins(before, schema(), 4)
+    together, alone = twins(before, schema(), 4)
     later = replace(after, timestamp=after.timestamp + 3 * HOUR)
     together.expect({0: int(later.timestamp.max())})
-    together.apply(later)
-    for batch in in_small_ones(later):
-        one_by_one.apply(batch)
-    assert together.state_digest() == one_by_one.state_digest()
-    assert counters(together) == counters(one_by_one)
+    gather(together, [later])
+    one_by_one(alone, in_small_ones(later))
+    assert together.state_digest() == alone.state_digest()
+    assert counters(together) == counters(alone)
     again = SignalLedger(schema())
     again.load(*together.save())
     assert again.state_digest() == together.state_digest()
@@ -137,11 +162,11 @@ def test_a_count_that_is_full_stays_so() -> None:
         for ring in ("minute", "hour"):
             arrays[f"view/{number}/{ring}_count"][::7] = 2**32 - 2
     both = []
-    for batches in ([events.rows(SMALL, EVENTS)], in_small_ones(events)[1:]):
+    for apply in (gather, one_by_one):
+        batches = in_small_ones(events)[1:]
         ledger = SignalLedger(schema(), shards=2)
         ledger.load(meta, arrays)
-        for batch in batches:
-            ledger.apply(batch)
+        apply(ledger, batches)
         both.append(ledger)
     assert both[0].state_digest() == both[1].state_digest()
     assert counters(both[0]) == counters(both[1])

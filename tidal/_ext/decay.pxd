@@ -36,16 +36,13 @@ cdef struct Events:
     const int64_t *times
 
 cdef int ingest_chunk(ShardState *state, Events events, int64_t count, bint gathered) noexcept nogil
-cdef int expect_entities(ShardState *state, Events events, int64_t count, int64_t parts) noexcept nogil
 cdef uint32_t find_or_insert(ShardState *state, uint64_t entity_id, int64_t t) noexcept nogil
 cdef void add_to_sums(const ShardState *state, HotRecord *row, const double *sums, int64_t t) noexcept nogil
 
 
-# The start of the bucket of the newest event that came; what lies before it is late.
-cdef inline int64_t late_from(const ShardState *state) noexcept nogil:
-    if state.newest == INT64_MIN or state.windows.fine_ns == 0:
-        return INT64_MIN
-    return floor_divide(state.newest, state.windows.fine_ns) * state.windows.fine_ns
+# The start of the bucket of the newest event so far (INT64_MIN: none came): what lies before it is late.
+cdef inline int64_t late_from(int64_t newest, int64_t fine_ns) noexcept nogil:
+    return INT64_MIN if newest == INT64_MIN or fine_ns == 0 else floor_divide(newest, fine_ns) * fine_ns
 
 
 # Whether an event is late; if it is the newest, its bucket is what the next ones are held to.

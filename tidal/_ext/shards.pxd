@@ -1,10 +1,22 @@
 """The shards of one signal type, as other compiled modules call them."""
 
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 
-from tidal._ext.deal cimport SHARDS_MAX, Deal, Piece
 from tidal._ext.decay cimport ShardState
+
+cdef enum:
+    SHARDS_MAX = 256
+    DEALT = 8192        # events dealt out to the shards at a time: they fit the cache on the way
+
+# Room to deal out one block of events, by shard.
+cdef struct Deal:
+    uint64_t entity_ids[DEALT]
+    int64_t times[DEALT]
+    float weights[DEALT]
+    uint8_t homes[DEALT]
+    int64_t ends[SHARDS_MAX + 1]    # shard s has [ends[s - 1], ends[s])
+
 
 cdef inline int64_t wall_clock() noexcept nogil:
     """Now, in ns since the epoch."""
@@ -31,12 +43,8 @@ cdef class ShardSet:
         self, const uint64_t *entity_ids, Py_ssize_t count, int position, int64_t t, double *scores_out
     ) noexcept nogil
     cdef uint64_t count_one(self, uint64_t entity_id, int window, int64_t t, bint roll) except? 0
-    cdef int ingest_all(self, const Piece *pieces, int64_t count, uint32_t first) noexcept nogil
-    cdef int ingest_together(
-        self, const Piece *pieces, int64_t count, int64_t events, bint gathered, uint32_t first
-    ) noexcept nogil
-    cdef void count_late(self, const Deal *deal, const Piece *pieces, int64_t count) noexcept nogil
+    cdef uint32_t next_turn(self) noexcept
     cdef uint64_t entities(self) noexcept nogil
-    cdef int ingest_dealt(self, const Deal *deal, uint32_t first) noexcept nogil
+    cdef int ingest_dealt(self, Deal *deal, uint32_t first) noexcept nogil
     cdef void acquire_all(self) noexcept nogil
     cdef void unlock_all(self) noexcept nogil

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from numbers import Real
 from typing import Any
 
@@ -15,8 +14,9 @@ from numpy.typing import NDArray
 from tidal._ext.saved import widened
 from tidal.errors import InvalidOption, SchemaError
 from tidal.ledger.copying import LedgerCopy, named
+from tidal.ledger.gathering import LedgerGathering, by_type
 from tidal.ledger.saved import ARRAYS, SavedShard, in_id_order
-from tidal.ledger.table import Columns, Ranking, Table, checked_k, rank_best
+from tidal.ledger.table import Ranking, Table, checked_k, rank_best
 from tidal.schema.durations import Duration
 from tidal.schema.events import NOTE_TYPE_ID, EventBatch
 from tidal.schema.measures import measures_of, parse_measure, parse_qualified
@@ -62,17 +62,16 @@ class SignalLedger:
 
         SchemaError, with nothing applied, for a type id that the schema does not have.
         """
-        self.apply_all([batch])
+        parts = [(self._table_of(type_id), columns) for type_id, columns in by_type(batch)]
+        for table, columns in parts:
+            table.ingest(*columns)
 
-    def apply_all(self, batches: Iterable[EventBatch]) -> None:
-        """Apply batches in order: as one by one, but faster where they are many events together."""
-        parts: defaultdict[int, list[Columns]] = defaultdict(list)
-        for batch in batches:
-            for type_id, columns in _by_type(batch):
-                parts[type_id].append(columns)
-        tables = [(self._table_of(type_id), parts[type_id]) for type_id in sorted(parts)]
-        for table, columns_of_type in tables:
-            table.ingest(columns_of_type)
+    def gathering(self) -> LedgerGathering:
+        """Return what takes many batches, in a ``with`` block, to be applied faster than one by one.
+
+        The state is the same, but for the order of records, which no read depends on.
+        """
+        return LedgerGathering(self._table_of)
 
     def expect(self, newest: Mapping[int, int]) -> None:
         """Promise, before a history is applied, an event of each of these type ids at the time named (ns) or
@@ -216,7 +215,7 @@ class SignalLedger:
     # ------------------------------------------------------------------------------ saving and merging
 
     def save(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        """Return the state: a JSON value, and named arrays. The order of records depends on how events came."""
+        """Return the state: a JSON value, and named arrays, of records in the order in which they were made."""
         return named(*self._state())
 
     def _state(self) -> tuple[dict[str, int], dict[str, list[SavedShard]]]:
@@ -259,19 +258,6 @@ class SignalLedger:
             hasher.update(f"{name}:{arrays[name].dtype.str}:{arrays[name].shape}".encode())
             hasher.update(np.ascontiguousarray(arrays[name]).tobytes())
         return hasher.digest()
-
-
-def _by_type(batch: EventBatch) -> Iterator[tuple[int, Columns]]:
-    """Yield the events of each signal type in a batch."""
-    if len(batch) == 0:
-        return
-    first = batch.type_id[0]
-    if first != NOTE_TYPE_ID and (batch.type_id == first).all():
-        yield int(first), (batch.entity_id, batch.weight, batch.timestamp)
-        return
-    for type_id in np.unique(batch.type_id[batch.type_id != NOTE_TYPE_ID]):
-        rows = np.flatnonzero(batch.type_id == type_id)
-        yield int(type_id), (batch.entity_id[rows], batch.weight[rows], batch.timestamp[rows])
 
 
 def _finite(name: str, weight: object) -> float:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, SupportsIndex
 import numpy as np
 from numpy.typing import NDArray
 
+from tidal._ext.gathering import Gathering
 from tidal._ext.shard import Shard
 from tidal._ext.shards import ShardSet
 from tidal.errors import InvalidOption
@@ -16,8 +17,6 @@ from tidal.schema.measures import COUNT, SCORE, Measure
 from tidal.schema.spec import ALL, WINDOW_SECONDS, SignalType
 
 WINDOW_POSITIONS = {**{name: i for i, name in enumerate(WINDOW_SECONDS)}, ALL: len(WINDOW_SECONDS)}
-
-Columns = tuple[NDArray[np.uint64], NDArray[np.float32], NDArray[np.int64]]  # ids, weights, times
 
 
 class Ranking(NamedTuple):
@@ -48,9 +47,13 @@ class Table:
 
     # ------------------------------------------------------------------------------ writing
 
-    def ingest(self, parts: list[Columns]) -> None:
+    def ingest(self, ids: NDArray[np.uint64], weights: NDArray[np.float32], times: NDArray[np.int64]) -> None:
         """Apply checked events in order. O(n); releases the GIL."""
-        self.shard_set.ingest_pieces(parts)
+        self.shard_set.ingest(ids, weights, times)
+
+    def gathering(self) -> Gathering:
+        """Return what takes in many events, and applies them later."""
+        return Gathering(self.shard_set)
 
     def add(self, entity_id: int, weight: float, t: int) -> None:
         """Apply one checked event."""

@@ -15,7 +15,7 @@ from tidal.ledger import SignalLedger
 from tidal.opening import open as open_store
 from tidal.opening.arguments import checked_folder
 from tidal.records import record
-from tidal.replay.feeding import Meter, Progress, ahead, kept_runs
+from tidal.replay.feeding import Meter, Progress, ahead, kept_batches
 from tidal.replay.finding import Looking, find_source
 from tidal.replay.job import make_job
 from tidal.schema import EventBatch, SignalType
@@ -76,11 +76,13 @@ def compare(path: str | os.PathLike[str], *, progress: Progress | None = None) -
         ledger, sizes = SignalLedger(job.schema), SignalLedger(job.schema)
         signed = [it.type_id for it in job.schema if it.signed]
         meter, events = Meter(source, progress), 0
-        for last_seq, run in ahead(kept_runs(source.place.open(), source, job, [])):
-            ledger.apply_all(run)
-            sizes.apply_all([_absolute(batch, signed) for batch in run])
-            events += sum(map(len, run))
-            meter.at(last_seq)
+        kept = kept_batches(source.place.open(), source, job, [])
+        with ledger.gathering() as gathering, sizes.gathering() as absolute:
+            for last_seq, batch in ahead(kept):
+                gathering.add(batch)
+                absolute.add(_absolute(batch, signed))
+                events += len(batch)
+                meter.at(last_seq)
         at = max(db.now(), ledger.newest() or 0) if events else db.now()
         found, records = [], 0
         for signal in job.schema:

@@ -10,7 +10,8 @@ from contextlib import closing
 from typing import Final, TypeVar
 
 from tidal.durable import FileSystem
-from tidal.parts import RUN_BATCHES, RUN_EVENTS, join_batches
+from tidal.format.payload import EVENTS_PER_BATCH_MAX
+from tidal.parts import join_batches
 from tidal.records import record
 from tidal.replay.job import Job
 from tidal.replay.reading import read_events
@@ -19,8 +20,8 @@ from tidal.schema import EventBatch
 
 _T = TypeVar("_T")
 
-BATCH_EVENTS: Final = RUN_EVENTS
-PARTS_MAX: Final = RUN_BATCHES  # that wait to be joined
+BATCH_EVENTS: Final = 1 << 20  # 21 MB; a table turns its windows once for each batch, not for each minute
+PARTS_MAX: Final = 1024  # that wait to be joined: a batch of one event takes a hundred times its columns
 AHEAD_MAX: Final = 2  # batches that wait to be applied
 
 
@@ -75,13 +76,26 @@ class Meter:
         return self._sizes[place] + piece.size * within // piece.events
 
 
-def kept_runs(
+def kept_events(
     fs: FileSystem, source: Source, job: Job, lost: list[LeftOut]
-) -> Iterator[tuple[int, list[EventBatch]]]:
-    """Yield (last seq, batches) of the events that the job keeps, many at a time, in the log's order.
+) -> Iterator[tuple[int, EventBatch]]:
+    """Yield (last seq, batch) of the events that the job keeps, in large batches, in the log's order.
 
     What is left out is added to ``lost``, if the job leaves anything out. Raises as read_events.
     """
+    return _kept(fs, source, job, lost, BATCH_EVENTS)
+
+
+def kept_batches(
+    fs: FileSystem, source: Source, job: Job, lost: list[LeftOut]
+) -> Iterator[tuple[int, EventBatch]]:
+    """Yield what kept_events() does, for a ledger that gathers them: only small ones are joined."""
+    return _kept(fs, source, job, lost, EVENTS_PER_BATCH_MAX)
+
+
+def _kept(
+    fs: FileSystem, source: Source, job: Job, lost: list[LeftOut], events: int
+) -> Iterator[tuple[int, EventBatch]]:
     joined: list[EventBatch] = []  # of PARTS_MAX each: what waits is copied twice, however small the batches
     pending: list[EventBatch] = []
     count = last = 0
@@ -94,19 +108,11 @@ def kept_runs(
         if len(pending) == PARTS_MAX:
             joined.append(join_batches(pending))
             pending = []
-        if count >= BATCH_EVENTS:
-            yield last, [*joined, *pending]
+        if count >= events:
+            yield last, join_batches([*joined, *pending])
             joined, pending, count = [], [], 0
     if joined or pending:
-        yield last, [*joined, *pending]
-
-
-def kept_events(
-    fs: FileSystem, source: Source, job: Job, lost: list[LeftOut]
-) -> Iterator[tuple[int, EventBatch]]:
-    """Yield what kept_runs() does, each run as one batch."""
-    for last, run in kept_runs(fs, source, job, lost):
-        yield last, join_batches(run)
+        yield last, join_batches([*joined, *pending])
 
 
 def ahead(items: Iterator[_T]) -> Iterator[_T]:

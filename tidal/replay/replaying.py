@@ -11,7 +11,7 @@ from blake3 import blake3
 
 from tidal.errors import InvalidOption
 from tidal.ledger import SHARDS_DEFAULT, SignalLedger
-from tidal.replay.feeding import Meter, Progress, ahead, kept_runs
+from tidal.replay.feeding import Meter, Progress, ahead, kept_batches
 from tidal.replay.finding import Looking, find_source
 from tidal.replay.job import Job, checked_time, make_job, promised
 from tidal.replay.keys import stored_names
@@ -106,12 +106,13 @@ def _replay_here(source: Source, job: Job, meter: Meter, digest: str) -> tuple[S
     names: Names = {}
     lost: list[LeftOut] = []
     events = 0
-    for last_seq, run in ahead(kept_runs(source.place.open(), source, job, lost)):
-        ledger.apply_all(run)
-        for batch in run:
+    kept = kept_batches(source.place.open(), source, job, lost)
+    with ledger.gathering() as gathering:
+        for last_seq, batch in ahead(kept):
+            gathering.add(batch)
             events += len(batch)
             names |= names_of(batch.new_keys)
-        meter.at(last_seq)
+            meter.at(last_seq)
     meter.at(source.last_seq)
     account = account_of(source, job, events, lost)
     return ledger, Partial(job.schema, digest, account, {}, {}, names)

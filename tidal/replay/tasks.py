@@ -14,7 +14,7 @@ from tidal.durable import FileSystem, read_file, replace_file
 from tidal.errors import CorruptStore, FormatTooNew, StorageError
 from tidal.ledger import SignalLedger
 from tidal.records import record
-from tidal.replay.feeding import kept_runs
+from tidal.replay.feeding import kept_batches
 from tidal.replay.job import Job, promised
 from tidal.replay.partial import (
     Account,
@@ -71,9 +71,9 @@ def replay_here(work: Piecework, source: Source) -> Partial:
     lost: list[LeftOut] = []
     names: Names = {}
     events = 0
-    for _, run in kept_runs(source.place.open(), source, work.job, lost):
-        ledger.apply_all(run)
-        for batch in run:
+    with ledger.gathering() as gathering:
+        for _, batch in kept_batches(source.place.open(), source, work.job, lost):
+            gathering.add(batch)
             events += len(batch)
             names |= names_of(batch.new_keys)
     return Partial(

@@ -21,7 +21,6 @@ from benchmarks.peers.files import columns
 from tidal.archive import read_archive
 from tidal.durable import OsFileSystem
 from tidal.ledger import SignalLedger
-from tidal.parts import in_runs
 from tidal.schema import EventBatch
 
 Answers = dict[str, NDArray[Any]]  # entity_id, in any order, and what NAMES says
@@ -54,8 +53,9 @@ def tidal_archive(files: Sequence[Path], at: int) -> Recompute:
 
 def _live(batches: Iterable[EventBatch], at: int) -> Answers:
     ledger = SignalLedger(schema())
-    for run in in_runs(batches):
-        ledger.apply_all(run)
+    with ledger.gathering() as gathering:
+        for batch in batches:
+            gathering.add(batch)
     read = ledger.read(SIGNAL, measures=[name.replace("_", ".") for name in NAMES], at=at)
     return {"entity_id": read["entity_id"], **{name: read[name.replace("_", ".")] for name in NAMES}}
 
