@@ -133,11 +133,8 @@ def recover(
             try:
                 gathering.add(batch)
             except SchemaError as error:
-                raise CorruptStore(
-                    paths.schema,
-                    0,
-                    f"the log has {error}: the file is older than the log; restore the newest",
-                ) from error
+                reason = f"the log has {error}: the file is older than the log; restore the newest"
+                raise CorruptStore(paths.schema, 0, reason) from error
             try:
                 sessions.on_events(batch)
             except FormatError as error:  # its hash is good: so it was written by another tidal

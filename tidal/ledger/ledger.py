@@ -215,7 +215,7 @@ class SignalLedger:
     # ------------------------------------------------------------------------------ saving and merging
 
     def save(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        """Return the state: a JSON value, and named arrays, of records in the order in which they were made."""
+        """Return the state: a JSON value, and named arrays; records in the order in which they were made."""
         return named(*self._state())
 
     def _state(self) -> tuple[dict[str, int], dict[str, list[SavedShard]]]:
