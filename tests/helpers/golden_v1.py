@@ -63,7 +63,7 @@ def expected() -> list[EventBatch]:
 
 
 STORE = FOLDER / "store"
-STORE_DIGEST = "0f157007c6637bddb98002faba8c8e6bbfdd641fc22edde08788a7ab3075c333"  # of the ledger
+STORE_DIGEST = "bab8b7aadbb9e790dc66f733ac201192d2a82c664c974b75177157f57d3ce48e"  # of the ledger
 STORE_SCHEMA = (
     SchemaBuilder()
     .signal("view", half_life="7d", windows=("1h", "24h", "7d"), velocity=True)
