@@ -2,7 +2,7 @@
 
 A chunk of events is applied in passes, so that no pass waits for memory: the terms of all events (they
 depend on the times alone, and vectorise), the homes of all ids with a prefetch of each cell, the slots
-with a prefetch of each record, and then the updates in the order of the events, those of one bucket together.
+with a prefetch of each record, and then the updates in the order of the events.
 """
 
 from libc.stdint cimport INT64_MAX, INT64_MIN, UINT32_MAX, int64_t, uint16_t, uint32_t, uint64_t
@@ -19,7 +19,7 @@ from tidal._ext.layout cimport (
     unlock,
 )
 from tidal._ext.windows cimport (
-    Place, Shift, advance_clock, floor_divide, keep_slots, place_of, shift_of_all, shift_of_slot, shift_to,
+    Place, Shift, add_at, advance_clock, floor_divide, place_of, shift_of_all, shift_of_slot, shift_to,
     windows_reserve,
 )
 
@@ -112,14 +112,12 @@ cdef void find_slots(
     """Fill slots_out with likely slots, and have their records on the way to the cache."""
     cdef const uint64_t *cells = state.index.cells
     cdef const HotRecord *rows = state.arena.rows
-    cdef uint32_t shift = 32 - state.index.bits, mask = (<uint32_t>1 << state.index.bits) - 1, tag, slot
-    cdef uint64_t cell, beside
+    cdef uint32_t shift = 32 - state.index.bits, tag, slot
+    cdef uint64_t cell
     cdef int64_t i
     for i in range(start, stop):
         tag = tags[i]
-        cell, beside = cells[tag >> shift], cells[(tag >> shift) + 1 & mask]
-        # The cell beside is looked at without a branch: one tag in four is there, and nobody foresees which.
-        cell = beside if (<uint32_t>(cell >> 32) != tag) & (cell != 0) else cell
+        cell = cells[tag >> shift]
         slot = <uint32_t>cell - 1  # NOT_FOUND where the cell is empty
         if <uint32_t>(cell >> 32) != tag and cell != 0:
             slot = index_guess(&state.index, tag)
@@ -132,118 +130,99 @@ cdef int ingest_chunk(ShardState *state, Events events, int64_t count, bint gath
     records: a score can be read while windows turn and the index grows.
 
     The clock goes to the newest of them first, so windows turn once a chunk, however many minutes of history
-    are in it. Events that were ``gathered`` are not in the order in which they came: somebody else counts
-    how many of them were late.
+    are in it. Events that were ``gathered`` are not in the order in which they came: somebody else has
+    counted how many of them were late.
     """
-    cdef int64_t earliest = events.times[0], latest = events.times[0], i
-    cdef bint back = False
+    cdef int64_t i, earliest = INT64_MAX, latest = INT64_MIN
     cdef int failed
-    for i in range(1, count):
+    for i in range(count):
         earliest = min(earliest, events.times[i])
         latest = max(latest, events.times[i])
-        back |= events.times[i] < events.times[i - 1]
     if (index_ensure(&state.index, <uint64_t>state.arena.count + count, &state.records)
             or arena_ensure(&state.arena, <size_t>state.arena.count + count)
             or advance_clock(&state.windows, state.arena.rows, state.arena.count, latest)
             or windows_reserve(&state.windows, count, state.arena.count)):
         return -1
-    if not gathered and (back or earliest < late_from(state.newest, state.windows.fine_ns)):
-        count_late(state, events.times, count)
-    state.newest = max(state.newest, latest)
     acquire(&state.records)
-    failed = update_records(state, events, count, earliest, latest)
+    failed = update_records(state, events, count, earliest, latest, gathered)
     unlock(&state.records)
     return failed
 
 
-cdef void count_late(ShardState *state, const int64_t *times, int64_t count) noexcept nogil:
-    cdef int64_t fine_ns = state.windows.fine_ns, late_before = late_from(state.newest, fine_ns), i
-    if fine_ns:
-        for i in range(count):
-            state.late += is_late(times[i], &late_before, fine_ns)
-
-
 cdef int update_records(
-    ShardState *state, Events events, int64_t count, int64_t earliest, int64_t latest
+    ShardState *state, Events events, int64_t count, int64_t earliest, int64_t latest, bint gathered
 ) noexcept nogil:
-    """Add the events of a chunk to their records. 0, or -1 without memory for window columns."""
+    """Add the events of a chunk to their records. 0, or -1 without memory for late ones."""
     cdef Place place
-    cdef int64_t start = 0, stop = 0, end, low, high
-    cdef uint32_t *kept
-    cdef int failed = 0
+    cdef uint32_t *slots = state.slots
+    cdef HotRecord *rows = state.arena.rows
+    cdef int64_t i, start, stop = 0, t, low, high
+    cdef uint32_t slot
+    cdef HotRecord *row
+    cdef const double *terms0 = state.terms[0]
+    cdef const double *terms1 = state.terms[1]
+    cdef const double *terms2 = state.terms[2]
+    cdef uint32_t inc0, inc1, inc2, largest = state.windows.largest
+    cdef uint32_t *running = state.windows.running + state.windows.running_count
+    cdef int64_t running_start = state.windows.running_start
+    cdef int sum_count = state.sum_count
+    cdef int64_t late_before
+    cdef uint64_t late = 0
+    cdef bint windowed = state.windows.fine_ns != 0, failed = False
     cdef uint16_t *marks = state.bounds.marks
     if marks != NULL and not covers(&state.bounds, <uint64_t>state.arena.count + count):
         marks = NULL
+    inc0, inc1, inc2 = state.windows.increments[0], state.windows.increments[1], state.windows.increments[2]
+    place.start = place.end = 0
+    late_before = late_from(state.newest, state.windows.fine_ns)
+    state.newest = max(state.newest, latest)
     if not prepare_terms(state, events, count, earliest, latest, &low, &high):
         low = high = 0  # of no record
-    place.start = place.end = 0
     hash_ids(&state.index, events.entity_ids, 0, min(<int64_t>BLOCK, count), state.tags)
     while stop < count:
         start, stop = stop, min(stop + BLOCK, count)
         hash_ids(&state.index, events.entity_ids, stop, min(stop + BLOCK, count), state.tags)
-        find_slots(state, state.tags, start, stop, state.slots)
-        while start < stop:
-            if not place.start <= events.times[start] < place.end:
-                place_of(&state.windows, events.times[start], &place)
-            end = start + 1
-            while end < stop and place.start <= events.times[end] < place.end:
-                end += 1
-            kept = update_run(state, events, start, end, low, high, &place, marks)
-            failed = failed or keep_slots(
-                &state.windows, &place, state.slots + start, kept - (state.slots + start), state.arena.count)
-            start = end
+        find_slots(state, state.tags, start, stop, slots)
+        for i in range(start, stop):
+            t, slot = events.times[i], slots[i]
+            if slot == NOT_FOUND or rows[slot].entity_id != events.entity_ids[i]:
+                slot = find_or_insert(state, events.entity_ids[i], t)
+            row = &rows[slot]
+            row.total += 1
+            if marks != NULL:
+                marks[slot >> BLOCK_BITS] = MARKED
+            if low <= row.last_time < high:
+                row.sums[0] += terms0[i]
+                if sum_count > 1:
+                    row.sums[1] += terms1[i]
+                    if sum_count > 2:
+                        row.sums[2] += terms2[i]
+                row.last_time = max(row.last_time, t)
+            else:
+                add_anywhere(state, row, events.weights[i], t)
+            if not windowed:
+                continue
+            if row.windows[largest] == UINT32_MAX:
+                state.saturated += 1
+            elif t >= running_start:
+                late_before = running_start
+                running[0] = slot
+                running += 1
+                row.windows[0] += inc0
+                row.windows[1] += inc1
+                row.windows[2] += inc2
+            else:
+                late += is_late(t, &late_before, state.windows.fine_ns)
+                if not place.start <= t < place.end:
+                    place_of(&state.windows, t, &place)
+                if place.start != INT64_MIN:
+                    failed = failed or add_at(&place, row, slot, state.arena.count)
+    state.late += 0 if gathered else late
+    state.windows.running_count = running - state.windows.running
     state.events += count
     if marks != NULL:
         state.bounds.marked += count
-    return failed
-
-
-cdef uint32_t *update_run(
-    ShardState *state, Events events, int64_t start, int64_t stop, int64_t low, int64_t high,
-    const Place *place, uint16_t *marks
-) noexcept nogil:
-    """Add events that count in the same windows to their records.
-
-    Their slots are left in state.slots[start:], without those of events that are in no window; returns the
-    end of them.
-    """
-    cdef HotRecord *rows = state.arena.rows
-    cdef uint32_t *slots = state.slots
-    cdef uint32_t *kept = slots + start
-    cdef const double *terms0 = state.terms[0]
-    cdef const double *terms1 = state.terms[1]
-    cdef const double *terms2 = state.terms[2]
-    cdef uint32_t inc0 = place.counts[0], inc1 = place.counts[1], inc2 = place.counts[2]
-    cdef uint32_t slot, largest = state.windows.largest
-    cdef int sum_count = state.sum_count
-    cdef HotRecord *row
-    cdef int64_t i, t
-    for i in range(start, stop):
-        t, slot = events.times[i], slots[i]
-        if slot == NOT_FOUND or rows[slot].entity_id != events.entity_ids[i]:
-            slot = find_or_insert(state, events.entity_ids[i], t)
-        row = &rows[slot]
-        row.total += 1
-        if marks != NULL:
-            marks[slot >> BLOCK_BITS] = MARKED
-        if low <= row.last_time < high:
-            row.sums[0] += terms0[i]
-            if sum_count > 1:
-                row.sums[1] += terms1[i]
-                if sum_count > 2:
-                    row.sums[2] += terms2[i]
-            row.last_time = max(row.last_time, t)
-        else:
-            add_anywhere(state, row, events.weights[i], t)
-        if row.windows[largest] == UINT32_MAX:
-            state.saturated += 1
-            continue
-        row.windows[0] += inc0
-        row.windows[1] += inc1
-        row.windows[2] += inc2
-        kept[0] = slot
-        kept += 1
-    return kept
+    return -1 if failed else 0
 
 
 # ---------------------------------------------------------------------------------- counts at any time

@@ -6,7 +6,7 @@ subtracted from the running counts. An hour is gathered from its minutes when it
 load, rotation costs the touched entities only, and memory follows activity.
 """
 
-from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint32_t
+from libc.stdint cimport INT64_MIN, int64_t, uint32_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcpy, memset
 
@@ -257,6 +257,7 @@ cdef int windows_reserve(Windows *windows, size_t events, uint32_t row_count) no
 
 cdef int fold_running(Windows *windows, uint32_t row_count) noexcept nogil:
     """Move the list of the running bucket into its column; 0, or -1 without memory."""
+    cdef size_t i
     cdef Column *column
     if windows.running_count == 0:
         return 0
@@ -265,8 +266,10 @@ cdef int fold_running(Windows *windows, uint32_t row_count) noexcept nogil:
         if gather(column, <const Column **>&column, 1, windows.running, windows.running_count, row_count):
             return -1
     else:  # few of many: a slot that stands twice costs less than sorting
-        if append_slots(column, windows.running, windows.running_count, row_count):
+        if column_reserve(column, windows.running_count, row_count):
             return -1
+        for i in range(windows.running_count):
+            push(column, windows.running[i], 1)
     windows.running_count = 0
     return 0
 
@@ -357,16 +360,10 @@ cdef int advance_clock(Windows *windows, HotRecord *rows, uint32_t row_count, in
 
 cdef void place_of(Windows *windows, int64_t t, Place *place) noexcept nogil:
     """Where events at time t count, t not after the clock, and for which times around it that holds."""
-    cdef int64_t fine, hour, clock, newest, rolled_hour
+    cdef int64_t fine = fine_of(windows, t), hour = hour_of(windows, fine)
+    cdef int64_t clock = fine_of(windows, windows.clock), newest = hour_of(windows, clock)
+    cdef int64_t rolled_hour = hour_of(windows, windows.rolled)
     memset(place, 0, sizeof(Place))
-    if windows.fine_ns == 0 or t >= windows.running_start:
-        place.start, place.end = windows.running_start if windows.fine_ns else INT64_MIN, INT64_MAX
-        place.running = windows.fine_ns != 0
-        memcpy(place.counts, windows.increments, sizeof(place.counts))
-        return
-    fine = fine_of(windows, t)
-    hour, clock = hour_of(windows, fine), fine_of(windows, windows.clock)
-    newest, rolled_hour = hour_of(windows, clock), hour_of(windows, windows.rolled)
     place.start = fine * windows.fine_ns
     place.end = place.start + windows.fine_ns
     if windows.keeps[0] and fine > clock - MINUTE_COLUMNS:
@@ -381,36 +378,7 @@ cdef void place_of(Windows *windows, int64_t t, Place *place) noexcept nogil:
             place.start = hour * HOUR_NS
             place.end = min(place.start + HOUR_NS, (clock - MINUTE_COLUMNS + 1) * MINUTE_NS)
     elif place.minute == NULL:
-        place.start = INT64_MIN  # in no window, like all before it
-
-
-cdef int keep_slots(
-    Windows *windows, const Place *place, const uint32_t *slots, int64_t count, uint32_t row_count
-) noexcept nogil:
-    """Note events where they count, so that they can leave their windows; 0, or -1 without memory.
-
-    There is room for those of the running bucket (windows_reserve).
-    """
-    cdef int failed = 0
-    if place.running:
-        memcpy(windows.running + windows.running_count, slots, count * sizeof(uint32_t))
-        windows.running_count += count
-    if place.minute != NULL:
-        failed = append_slots(place.minute, slots, count, row_count)
-    if place.hour != NULL:
-        failed = append_slots(place.hour, slots, count, row_count) or failed
-    return failed
-
-
-cdef int append_slots(
-    Column *column, const uint32_t *slots, int64_t count, uint32_t row_count
-) noexcept nogil:
-    cdef int64_t i
-    if column_reserve(column, count, row_count):
-        return -1
-    for i in range(count):
-        push(column, slots[i], 1)
-    return 0
+        place.start = INT64_MIN
 
 
 # ------------------------------------------------------------------------------------------ reading elsewhere

@@ -41,11 +41,10 @@ cdef struct Windows:
     Column minutes[MINUTE_COLUMNS]
     Column hours[HOUR_COLUMNS]  # where minutes are kept, the clock's hour is in their columns alone
 
-# Where events count: the same for all times in [start, end).
+# Where an event counts that is not of the running bucket: the same for all times in [start, end).
 cdef struct Place:
-    int64_t start
+    int64_t start           # INT64_MIN: in no window, nor does anything before `end`
     int64_t end
-    bint running            # in the list of the running bucket
     Column *minute          # NULL: none
     Column *hour
     uint32_t[3] counts      # what it adds to each running count
@@ -69,9 +68,6 @@ cdef int sum_columns(
     Column *target, const Column **sources, int source_count, const uint32_t *slots, size_t slot_count,
     uint32_t row_count) noexcept nogil
 cdef void column_clear(Column *column) noexcept nogil
-cdef int keep_slots(
-    Windows *windows, const Place *place, const uint32_t *slots, int64_t count, uint32_t row_count
-) noexcept nogil
 cdef void place_of(Windows *windows, int64_t t, Place *place) noexcept nogil
 cdef Shift shift_to(const Windows *windows, int window, int64_t t) noexcept nogil
 cdef uint32_t shift_of_slot(const Windows *windows, const Shift *shift, uint32_t slot) noexcept nogil
@@ -99,4 +95,18 @@ cdef inline int column_append(
     if column.count == column.capacity and column_reserve(column, 1, row_count):
         return -1
     push(column, slot, count)
+    return 0
+
+
+# Count an event at its place, which is in some window; 0, or -1 without memory.
+cdef inline int add_at(
+    const Place *place, HotRecord *row, uint32_t slot, uint32_t row_count
+) noexcept nogil:
+    if place.minute != NULL and column_append(place.minute, slot, 1, row_count):
+        return -1
+    if place.hour != NULL and column_append(place.hour, slot, 1, row_count):
+        return -1
+    row.windows[0] += place.counts[0]
+    row.windows[1] += place.counts[1]
+    row.windows[2] += place.counts[2]
     return 0
