@@ -14,8 +14,7 @@ from tidal._ext.layout cimport acquire, unlock
 from tidal._ext.shards cimport SHARDS_MAX, ShardSet
 
 cdef enum:
-    HEAPS = 64                  # which are written in turns; more, where there are more shards
-    ENTITIES_MIN = 1 << 16      # whose records do not fit the cache
+    HEAPS = 64      # which are written in turns; more, where there are more shards
 
 
 cdef struct Chunk:
@@ -77,11 +76,12 @@ cdef uint64_t count_new(const ShardState *state, const Chunk *chunk) noexcept no
 cdef class Gathering:
     """Events of one signal type on their way to its shards.
 
-    add() takes them in, apply() applies them. What was not applied is lost with this object. Arrays as those
-    of ShardSet.ingest().
+    add() takes them in, apply() applies them; for one thread. What was not applied is lost with this object.
+    Arrays are those of ShardSet.ingest(). Below ``entities_min`` entities nothing waits.
     """
 
     cdef ShardSet shards
+    cdef uint64_t entities_min
     cdef Heap heaps[SHARDS_MAX]         # of shard s, those of [s << bits, s + 1 << bits)
     cdef uint32_t bits
     cdef Chunk *spare
@@ -89,8 +89,8 @@ cdef class Gathering:
     cdef int64_t[SHARDS_MAX] newest     # of what came to each shard, applied or not
     cdef uint64_t[SHARDS_MAX] late
 
-    def __cinit__(self, ShardSet shards not None):
-        self.shards = shards
+    def __cinit__(self, ShardSet shards not None, uint64_t entities_min):
+        self.shards, self.entities_min = shards, entities_min
         while shards.count << self.bits + 1 <= HEAPS:
             self.bits += 1
 
@@ -105,14 +105,14 @@ cdef class Gathering:
         return self.waiting
 
     def add(self, const uint64_t[::1] entity_ids, const float[::1] weights, const int64_t[::1] times):
-        """Take in events, after those that came before. With few entities they are applied at once."""
+        """Take in events, after those that came before."""
         cdef Events events
         cdef int failed
         if not entity_ids.shape[0] == weights.shape[0] == times.shape[0]:
             raise ValueError("columns of different lengths")
         if entity_ids.shape[0] == 0:
             return
-        if self.waiting == 0 and self.shards.entities() < ENTITIES_MIN:
+        if self.waiting == 0 and self.shards.entities() < self.entities_min:
             self.shards.ingest(entity_ids, weights, times)
             return
         events.entity_ids, events.weights, events.times = &entity_ids[0], &weights[0], &times[0]
@@ -143,21 +143,21 @@ cdef class Gathering:
     cdef int put(self, Events events, int64_t count) noexcept nogil:
         cdef int64_t[SHARDS_MAX] late_before
         cdef int64_t i, t, fine_ns = self.shards.states[0].windows.fine_ns, newest = INT64_MIN
-        cdef uint32_t shard, heap
+        cdef uint32_t shard, heap, shards = self.shards.count, bits = self.bits
         cdef uint64_t hashed
         cdef Chunk *chunk
         cdef bint ordered
         if self.waiting == 0:
-            for shard in range(self.shards.count):
+            for shard in range(shards):
                 self.newest[shard] = self.shards.states[shard].newest
-        for shard in range(self.shards.count):
+        for shard in range(shards):
             newest = max(newest, self.newest[shard])
             late_before[shard] = late_from(self.newest[shard], fine_ns)
         ordered = fine_ns == 0 or in_order(events.times, count, newest)
         for i in range(count):
             hashed, t = mix(events.entity_ids[i]), events.times[i]
-            shard = shard_of_hash(hashed, self.shards.count)
-            heap = shard << self.bits | <uint32_t>(<uint64_t>tag_of(hashed) >> (32 - self.bits))
+            shard = shard_of_hash(hashed, shards)
+            heap = shard << bits | <uint32_t>(<uint64_t>tag_of(hashed) >> (32 - bits))
             chunk = self.heaps[heap].last
             if chunk == NULL or chunk.count == CHUNK:
                 chunk = self.add_chunk(&self.heaps[heap])

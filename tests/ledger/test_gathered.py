@@ -16,11 +16,17 @@ from tidal.schema.events import NOTE_TYPE_ID
 SECOND = 10**9
 HOUR = 3600 * SECOND
 START = 1_700_000_000 * SECOND
-ENTITIES = 100_000  # more than fit the cache: see ENTITIES_MIN
-EVENTS = 400_000  # of which the later ones are gathered
-SMALL = 20_000
+ENTITIES = 20_000
+ENTITIES_MIN = 5_000  # before they are gathered
+EVENTS = 100_000
+SMALL = 2_000
 
 ALL = ("1h", "24h", "7d")
+
+
+@pytest.fixture(autouse=True)
+def _few_entities_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tidal.ledger.gathering, "ENTITIES_MIN", ENTITIES_MIN)
 
 
 def schema(windows: tuple[str, ...] = ALL, half_lives: tuple[str, ...] = ("7d",)) -> Schema:
@@ -114,13 +120,13 @@ def test_events_of_several_types_with_notes_between_them() -> None:
     assert sum(it["events"] for it in counters(together)) == EVENTS - len(notes)
 
 
-@pytest.mark.parametrize("most", [1, 50_000, 10**9])
+@pytest.mark.parametrize("most", [1, 15_000, 10**9])
 def test_they_may_be_applied_in_any_number_of_times(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
     events = stream(3600.0, late=0.1)
     together, alone = twins(events, schema(), 4)
     monkeypatch.setattr(tidal.ledger.gathering, "GATHERED_EVENTS", most)
     again = SignalLedger(schema())
-    gather(again, [events.rows(start, start + 7_000) for start in range(0, EVENTS, 7_000)])
+    gather(again, [events.rows(start, start + 1_700) for start in range(0, EVENTS, 1_700)])
     assert were_gathered(again, events)
     assert again.state_digest() == together.state_digest() == alone.state_digest()
     assert counters(again) == counters(together)
@@ -129,13 +135,13 @@ def test_they_may_be_applied_in_any_number_of_times(monkeypatch: pytest.MonkeyPa
 def test_after_an_error_nothing_waits() -> None:
     events = stream(3600.0)
     ledger = SignalLedger(schema())
-    gather(ledger, in_small_ones(events.rows(0, 200_000)))
+    gather(ledger, in_small_ones(events.rows(0, 50_000)))
     digest = ledger.state_digest()
     with pytest.raises(SchemaError, match="id 7"), ledger.gathering() as gathering:
-        gathering.add(events.rows(200_000, 300_000))
+        gathering.add(events.rows(50_000, 75_000))
         gathering.add(replace(events, type_id=np.full(EVENTS, 7, np.uint8)))
     assert ledger.state_digest() == digest
-    gather(ledger, in_small_ones(events.rows(200_000, EVENTS)))
+    gather(ledger, in_small_ones(events.rows(50_000, EVENTS)))
     assert ledger.state_digest() == twins(events, schema(), 4)[1].state_digest()
 
 

@@ -16,13 +16,14 @@ from tidal.schema.events import NOTE_TYPE_ID, EventBatch
 Columns = tuple[NDArray[np.uint64], NDArray[np.float32], NDArray[np.int64]]  # ids, weights, times
 
 GATHERED_EVENTS: Final = 1 << 21  # 42 MB; of more, more are about one entity
+ENTITIES_MIN: Final = 1 << 18  # whose records, 17 MB, leave no room in the cache for much else
 
 
 class LedgerGathering:
     """Batches on their way to a ledger, which has them all at the end of the ``with`` block.
 
-    Up to GATHERED_EVENTS wait, to be applied by entity. Where the block ends by an error, those that wait are
-    dropped.
+    With ENTITIES_MIN entities and more, up to GATHERED_EVENTS wait to be applied by entity. Where the block
+    ends by an error, those that wait are dropped.
     """
 
     def __init__(self, table_of: Callable[[int], Table]) -> None:
@@ -36,7 +37,7 @@ class LedgerGathering:
         """
         for type_id, columns in by_type(batch):
             if (gathering := self._by_id.get(type_id)) is None:
-                gathering = self._by_id[type_id] = self._table_of(type_id).gathering()
+                gathering = self._by_id[type_id] = self._table_of(type_id).gathering(ENTITIES_MIN)
             gathering.add(*columns)
         if sum(map(len, self._by_id.values())) >= GATHERED_EVENTS:
             self._apply()

@@ -51,9 +51,9 @@ class Table:
         """Apply checked events in order. O(n); releases the GIL."""
         self.shard_set.ingest(ids, weights, times)
 
-    def gathering(self) -> Gathering:
-        """Return what takes in many events, and applies them later."""
-        return Gathering(self.shard_set)
+    def gathering(self, entities_min: int) -> Gathering:
+        """Return what takes in many events to apply them later; at once while there are fewer entities."""
+        return Gathering(self.shard_set, entities_min)
 
     def add(self, entity_id: int, weight: float, t: int) -> None:
         """Apply one checked event."""
