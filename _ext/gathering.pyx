@@ -47,7 +47,10 @@ cdef bint in_order(const int64_t *times, int64_t count, int64_t earliest) noexce
 
 
 cdef uint64_t count_new(const ShardState *state, const Chunk *chunk) noexcept nogil:
-    """About how many entities of some events have no record yet; 0 without memory for counting them."""
+    """About how many entities of some events have no record yet; 0 without memory for counting them.
+
+    The caller holds the lock.
+    """
     cdef const Chunk *each = chunk
     cdef uint64_t room = 1, events = 0, mask, hashed, at, found = 0
     cdef uint32_t *tags
@@ -192,11 +195,12 @@ cdef class Gathering:
     cdef int apply_to(self, uint32_t shard) noexcept nogil:
         cdef ShardState *state = self.shards.states[shard]
         cdef Heap *heap = &self.heaps[shard << self.bits]
-        cdef uint64_t new = count_new(state, heap.first) << self.bits
+        cdef uint64_t new
         cdef uint32_t part
         cdef int failed
-        acquire(&state.lock)
+        acquire(&state.lock)  # without it another thread may let the index grow while it is read
         state.late += self.late[shard]
+        new = count_new(state, heap.first) << self.bits
         # Heaps fill one part of the index after the other. Were it to grow as it is filled, a part would be
         # full long before the whole is. All parts have about as many entities.
         failed = index_ensure(&state.index, state.arena.count + new + new // 16, &state.records)

@@ -217,7 +217,10 @@ cdef class ShardSet:
             raise MemoryError("no memory to apply events")
 
     cdef uint32_t next_turn(self) noexcept:
-        """The shard to begin with: threads begin at different ones, so that they seldom meet."""
+        """The shard to begin with: threads begin at different ones, so that they seldom meet.
+
+        noexcept: two integers, of which the divisor is 1 at least.
+        """
         self.turn += 1
         return self.turn % self.count
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -130,6 +131,26 @@ def test_they_may_be_applied_in_any_number_of_times(monkeypatch: pytest.MonkeyPa
     assert were_gathered(again, events)
     assert again.state_digest() == together.state_digest() == alone.state_digest()
     assert counters(again) == counters(together)
+
+
+def test_two_threads_may_gather_into_one_ledger(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The index grows often meanwhile: each applies few events, and half of the entities are the other's."""
+    events = stream(3600.0)
+    monkeypatch.setattr(tidal.ledger.gathering, "ENTITIES_MIN", 0)
+    monkeypatch.setattr(tidal.ledger.gathering, "GATHERED_EVENTS", 1_000)
+    together, alone = SignalLedger(schema(), shards=2), SignalLedger(schema(), shards=2)
+    batches = [events.rows(start, start + 500) for start in range(0, EVENTS, 500)]
+    with ThreadPoolExecutor(2) as pool:
+        for future in [pool.submit(gather, together, batches[first::2]) for first in range(2)]:
+            future.result()
+    one_by_one(alone, batches)
+    at = int(events.timestamp.max())
+    for window in ("1h", "all"):
+        both = [
+            ledger.counts("view", np.unique(events.entity_id), window, at=at) for ledger in (together, alone)
+        ]
+        assert both[0].tolist() == both[1].tolist()
+    assert [it["events"] for it in counters(together)] == [EVENTS]
 
 
 def test_after_an_error_nothing_waits() -> None:
