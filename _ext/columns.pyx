@@ -126,34 +126,29 @@ cdef void measure_words(const uint64_t *words, Py_ssize_t count, Spread *spread_
     spread_out.value_bits, spread_out.delta_bits, spread_out.sampled = value_bits, delta_bits, sampled
 
 
-cdef uint32_t look_up(
-    const uint8_t *planes, Py_ssize_t count, int width, const uint64_t *dictionary, uint32_t size,
-    uint64_t *words_out
+cdef uint32_t join_places_of(
+    const uint8_t *planes, Py_ssize_t count, int width, uint32_t *places_out
 ) noexcept nogil:
-    # join_words() for places in a dictionary, and the words there. Returns the greatest place; where one is
-    # not below ``size``, nothing is looked up any more.
-    cdef uint32_t places[BLOCK]
-    cdef Py_ssize_t block, start, i, length
+    # join_words() for words of 4 bytes at most. Returns the greatest.
+    cdef Py_ssize_t block, start, i, size
     cdef int plane, shift
     cdef const uint8_t *source
+    cdef uint32_t *out
     cdef uint32_t largest = 0
     for block in range((count + BLOCK - 1) // BLOCK):
         start = block * BLOCK
-        length = min(<Py_ssize_t>BLOCK, count - start)
+        size = min(<Py_ssize_t>BLOCK, count - start)
+        out = places_out + start
         source = planes + start
-        for i in range(length):
-            places[i] = source[i]
+        for i in range(size):
+            out[i] = source[i]
         for plane in range(1, width):
             shift = 8 * plane
             source = planes + plane * count + start
-            for i in range(length):
-                places[i] |= <uint32_t>source[i] << shift
-        for i in range(length):
-            largest = max(largest, places[i])
-        if largest >= size:
-            return largest
-        for i in range(length):
-            words_out[start + i] = dictionary[places[i]]
+            for i in range(size):
+                out[i] |= <uint32_t>source[i] << shift
+        for i in range(size):
+            largest = max(largest, out[i])
     return largest
 
 
@@ -310,21 +305,22 @@ def distinct(const uint64_t[::1] words, uint32_t limit):
     return None if found < 0 else (values[:found], codes)
 
 
-def look_up_words(const uint8_t[::1] planes, Py_ssize_t count, int width, const uint64_t[::1] dictionary):
-    """Return the words at the places in a dictionary that split() took apart; ValueError beyond its end."""
-    cdef uint32_t largest, size = <uint32_t>min(dictionary.shape[0], <Py_ssize_t>DISTINCT_MAX)
+def join_places(const uint8_t[::1] planes, Py_ssize_t count, int width, Py_ssize_t size):
+    """Return the places in a dictionary of ``size`` words that split() took apart, uint32[n].
+
+    ValueError for one beyond its end.
+    """
+    cdef uint32_t largest
     if width > 4:
         raise ValueError(f"{width} byte planes; a place in a dictionary has 1 to 4")
     _check_planes(planes.shape[0], count, width)
-    if size == 0:
-        raise ValueError("a dictionary without words")
-    words = np.empty(count, np.uint64)
-    cdef uint64_t[::1] out = words
+    places = np.empty(count, np.uint32)
+    cdef uint32_t[::1] out = places
     with nogil:
-        largest = look_up(&planes[0], count, width, &dictionary[0], size, &out[0])
+        largest = join_places_of(&planes[0], count, width, &out[0])
     if largest >= size:
         raise ValueError(f"place {largest} in a dictionary of {size} words")
-    return words
+    return places
 
 
 cdef class Distinct:

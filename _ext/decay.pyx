@@ -24,6 +24,7 @@ from tidal._ext.windows cimport (
 )
 
 cdef enum:
+    AHEAD = 16
     BLOCK = 256         # events whose cells, then records, are fetched, then changed: all are near then
 
 
@@ -125,36 +126,42 @@ cdef void find_slots(
         prefetch(&rows[slot])  # of no record either: that is no access
 
 
-cdef int ingest_chunk(ShardState *state, Events events, int64_t count, bint gathered) noexcept nogil:
+cdef int ingest_chunk(
+    ShardState *state, Events events, int64_t count, bint gathered, const uint32_t *slots
+) noexcept nogil:
     """Apply CHUNK events at most. 0, or -1 without memory. The caller holds the lock, but not that of the
     records: a score can be read while windows turn and the index grows.
 
     The clock goes to the newest of them first, so windows turn once a chunk, however many minutes of history
     are in it. Events that were ``gathered`` are not in the order in which they came: somebody else has
     counted how many of them were late.
+
+    ``slots``: those of the events, where they are known; NULL where they are to be looked up by id.
     """
     cdef int64_t i, earliest = INT64_MAX, latest = INT64_MIN
+    cdef uint64_t entities = state.arena.count + (count if slots == NULL else 0)
     cdef int failed
     for i in range(count):
         earliest = min(earliest, events.times[i])
         latest = max(latest, events.times[i])
-    if (index_ensure(&state.index, <uint64_t>state.arena.count + count, &state.records)
-            or arena_ensure(&state.arena, <size_t>state.arena.count + count)
+    if (index_ensure(&state.index, entities, &state.records)
+            or arena_ensure(&state.arena, entities)
             or advance_clock(&state.windows, state.arena.rows, state.arena.count, latest)
             or windows_reserve(&state.windows, count, state.arena.count)):
         return -1
     acquire(&state.records)
-    failed = update_records(state, events, count, earliest, latest, gathered)
+    failed = update_records(state, events, count, earliest, latest, gathered, slots)
     unlock(&state.records)
     return failed
 
 
 cdef int update_records(
-    ShardState *state, Events events, int64_t count, int64_t earliest, int64_t latest, bint gathered
+    ShardState *state, Events events, int64_t count, int64_t earliest, int64_t latest, bint gathered,
+    const uint32_t *slots
 ) noexcept nogil:
     """Add the events of a chunk to their records. 0, or -1 without memory for late ones."""
     cdef Place place
-    cdef uint32_t *slots = state.slots
+    cdef bint known = slots != NULL
     cdef HotRecord *rows = state.arena.rows
     cdef int64_t i, start, stop = 0, t, low, high
     cdef uint32_t slot
@@ -178,14 +185,19 @@ cdef int update_records(
     state.newest = max(state.newest, latest)
     if not prepare_terms(state, events, count, earliest, latest, &low, &high):
         low = high = 0  # of no record
-    hash_ids(&state.index, events.entity_ids, 0, min(<int64_t>BLOCK, count), state.tags)
+    if not known:
+        slots = state.slots
+        hash_ids(&state.index, events.entity_ids, 0, min(<int64_t>BLOCK, count), state.tags)
     while stop < count:
         start, stop = stop, min(stop + BLOCK, count)
-        hash_ids(&state.index, events.entity_ids, stop, min(stop + BLOCK, count), state.tags)
-        find_slots(state, state.tags, start, stop, slots)
+        if not known:
+            hash_ids(&state.index, events.entity_ids, stop, min(stop + BLOCK, count), state.tags)
+            find_slots(state, state.tags, start, stop, slots)
         for i in range(start, stop):
             t, slot = events.times[i], slots[i]
-            if slot == NOT_FOUND or rows[slot].entity_id != events.entity_ids[i]:
+            if known:
+                prefetch(&rows[slots[min(i + AHEAD, stop - 1)]])
+            if not known and (slot == NOT_FOUND or rows[slot].entity_id != events.entity_ids[i]):
                 slot = find_or_insert(state, events.entity_ids[i], t)
             row = &rows[slot]
             row.total += 1

@@ -5,36 +5,9 @@ and its record. So events are first put into heaps, by shard and by part of the 
 records of one heap fit the cache together, and each is fetched once. The events of one entity stay in order.
 """
 
-from libc.stdint cimport INT64_MIN, int64_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free, malloc
+from libc.stdint cimport INT64_MIN, int64_t, uint32_t
 
-from tidal._ext.decay cimport CHUNK, Events, ShardState, ingest_chunk, is_late, late_from
-from tidal._ext.index cimport NOT_FOUND, index_ensure, index_guess, mix, shard_of_hash, tag_of
-from tidal._ext.layout cimport acquire, unlock
-from tidal._ext.shards cimport SHARDS_MAX, ShardSet
-
-cdef enum:
-    HEAPS = 64      # which are written in turns; more, where there are more shards
-
-
-cdef struct Chunk:
-    Chunk *next
-    int64_t count
-    uint64_t entity_ids[CHUNK]
-    int64_t times[CHUNK]
-    float weights[CHUNK]
-
-cdef struct Heap:
-    Chunk *first
-    Chunk *last
-
-
-cdef void drop_chunks(Chunk *chunk) noexcept nogil:
-    cdef Chunk *following
-    while chunk != NULL:
-        following = chunk.next
-        free(chunk)
-        chunk = following
+from tidal._ext.decay cimport late_from
 
 
 cdef bint in_order(const int64_t *times, int64_t count, int64_t earliest) noexcept nogil:
@@ -46,83 +19,19 @@ cdef bint in_order(const int64_t *times, int64_t count, int64_t earliest) noexce
     return not back
 
 
-cdef uint64_t count_new(const ShardState *state, const Chunk *chunk) noexcept nogil:
-    """About how many entities of some events have no record yet; 0 without memory for counting them.
-
-    The caller holds the lock.
-    """
-    cdef const Chunk *each = chunk
-    cdef uint64_t room = 1, events = 0, mask, hashed, at, found = 0
-    cdef uint32_t *tags
-    cdef int64_t i
-    while each != NULL:
-        events += each.count
-        each = each.next
-    while room < 2 * events:
-        room *= 2
-    mask = room - 1
-    tags = <uint32_t *>calloc(room, sizeof(uint32_t))
-    while tags != NULL and chunk != NULL:
-        for i in range(chunk.count):
-            hashed = mix(chunk.entity_ids[i])
-            if index_guess(&state.index, tag_of(hashed)) == NOT_FOUND:
-                at = hashed & mask  # of other bits than those that all of the heap share
-                while tags[at] != 0 and tags[at] != (tag_of(hashed) | 1):
-                    at = at + 1 & mask
-                found += tags[at] == 0
-                tags[at] = tag_of(hashed) | 1
-        chunk = chunk.next
-    free(tags)
-    return found
-
-
 cdef class Gathering:
-    """Events of one signal type on their way to its shards.
+    """Events of one signal type on their way to its shards, in heaps.
 
-    add() takes them in, apply() applies them; for one thread. What was not applied is lost with this object.
-    Arrays are those of ShardSet.ingest(). Below ``entities_min`` entities nothing waits.
+    apply() applies them; for one thread. What was not applied is lost with this object.
     """
 
-    cdef ShardSet shards
-    cdef uint64_t entities_min
-    cdef Heap heaps[SHARDS_MAX]         # of shard s, those of [s << bits, s + 1 << bits)
-    cdef uint32_t bits
-    cdef Chunk *spare
-    cdef int64_t waiting
-    cdef int64_t[SHARDS_MAX] newest     # of what came to each shard, applied or not
-    cdef uint64_t[SHARDS_MAX] late
-
-    def __cinit__(self, ShardSet shards not None, uint64_t entities_min):
-        self.shards, self.entities_min = shards, entities_min
-        while shards.count << self.bits + 1 <= HEAPS:
-            self.bits += 1
-
-    def __dealloc__(self):
-        cdef uint32_t heap
-        for heap in range(SHARDS_MAX):
-            drop_chunks(self.heaps[heap].first)
-        drop_chunks(self.spare)
+    def __cinit__(self, ShardSet shards not None, *_):
+        self.shards = shards
+        self.arrivals.fine_ns = shards.states[0].windows.fine_ns
 
     def __len__(self):
         """How many events wait to be applied."""
         return self.waiting
-
-    def add(self, const uint64_t[::1] entity_ids, const float[::1] weights, const int64_t[::1] times):
-        """Take in events, after those that came before."""
-        cdef Events events
-        cdef int failed
-        if not entity_ids.shape[0] == weights.shape[0] == times.shape[0]:
-            raise ValueError("columns of different lengths")
-        if entity_ids.shape[0] == 0:
-            return
-        if self.waiting == 0 and self.shards.entities() < self.entities_min:
-            self.shards.ingest(entity_ids, weights, times)
-            return
-        events.entity_ids, events.weights, events.times = &entity_ids[0], &weights[0], &times[0]
-        with nogil:
-            failed = self.put(events, entity_ids.shape[0])
-        if failed:
-            raise MemoryError("no memory to gather events")
 
     def apply(self):
         """Apply all that waits."""
@@ -133,7 +42,7 @@ cdef class Gathering:
             return
         first = self.shards.next_turn()
         for shard in range(self.shards.count):
-            newest = max(newest, self.newest[shard])
+            newest = max(newest, self.arrivals.newest[shard])
         self.shards.move_clock(newest)
         with nogil:
             for i in range(self.shards.count):
@@ -143,86 +52,21 @@ cdef class Gathering:
             raise MemoryError("no memory to apply events")
         self.waiting = 0
 
-    cdef int put(self, Events events, int64_t count) noexcept nogil:
-        cdef int64_t[SHARDS_MAX] late_before
-        cdef int64_t i, t, fine_ns = self.shards.states[0].windows.fine_ns, newest = INT64_MIN
-        cdef uint32_t shard, heap, shards = self.shards.count, bits = self.bits
-        cdef uint64_t hashed
-        cdef Chunk *chunk
-        cdef bint ordered
-        if self.waiting == 0:
-            for shard in range(shards):
-                self.newest[shard] = self.shards.states[shard].newest
-        for shard in range(shards):
-            newest = max(newest, self.newest[shard])
-            late_before[shard] = late_from(self.newest[shard], fine_ns)
-        ordered = fine_ns == 0 or in_order(events.times, count, newest)
-        for i in range(count):
-            hashed, t = mix(events.entity_ids[i]), events.times[i]
-            shard = shard_of_hash(hashed, shards)
-            heap = shard << bits | <uint32_t>(<uint64_t>tag_of(hashed) >> (32 - bits))
-            chunk = self.heaps[heap].last
-            if chunk == NULL or chunk.count == CHUNK:
-                chunk = self.add_chunk(&self.heaps[heap])
-                if chunk == NULL:
-                    return -1
-            chunk.entity_ids[chunk.count] = events.entity_ids[i]
-            chunk.weights[chunk.count] = events.weights[i]
-            chunk.times[chunk.count] = t
-            chunk.count += 1
-            self.newest[shard] = max(self.newest[shard], t)
-            if not ordered:
-                self.late[shard] += is_late(t, &late_before[shard], fine_ns)
-        self.waiting += count
-        return 0
+    cdef bint expect_order(self, const int64_t *times, int64_t count) noexcept nogil:
+        """Make ready for events, one at least; return whether none of them can be late.
 
-    cdef Chunk *add_chunk(self, Heap *heap) noexcept nogil:
-        cdef Chunk *chunk = self.spare
-        if chunk != NULL:
-            self.spare = chunk.next
-        else:
-            chunk = <Chunk *>malloc(sizeof(Chunk))
-        if chunk == NULL:
-            return NULL
-        chunk.next, chunk.count = NULL, 0
-        if heap.first == NULL:
-            heap.first = chunk
-        else:
-            heap.last.next = chunk
-        heap.last = chunk
-        return chunk
+        Even then the newest time of each shard has to be noted.
+        """
+        cdef int64_t newest = INT64_MIN
+        cdef uint32_t shard
+        if self.waiting == 0:
+            for shard in range(self.shards.count):
+                self.arrivals.newest[shard] = self.shards.states[shard].newest
+        for shard in range(self.shards.count):
+            newest = max(newest, self.arrivals.newest[shard])
+            self.arrivals.late_before[shard] = late_from(self.arrivals.newest[shard], self.arrivals.fine_ns)
+        return self.arrivals.fine_ns == 0 or in_order(times, count, newest)
 
     cdef int apply_to(self, uint32_t shard) noexcept nogil:
-        cdef ShardState *state = self.shards.states[shard]
-        cdef Heap *heap = &self.heaps[shard << self.bits]
-        cdef uint64_t new
-        cdef uint32_t part
-        cdef int failed
-        acquire(&state.lock)  # without it another thread may let the index grow while it is read
-        state.late += self.late[shard]
-        new = count_new(state, heap.first) << self.bits
-        # Heaps fill one part of the index after the other. Were it to grow as it is filled, a part would be
-        # full long before the whole is. All parts have about as many entities.
-        failed = index_ensure(&state.index, state.arena.count + new + new // 16, &state.records)
-        unlock(&state.lock)
-        self.late[shard] = 0
-        for part in range(<uint32_t>1 << self.bits):
-            failed = failed or self.apply_heap(state, &heap[part])
-        return failed
-
-    cdef int apply_heap(self, ShardState *state, Heap *heap) noexcept nogil:
-        cdef Chunk *chunk = heap.first
-        cdef Events events
-        cdef int failed = 0
-        while chunk != NULL and not failed:
-            events.entity_ids, events.weights = chunk.entity_ids, chunk.weights
-            events.times = chunk.times
-            acquire(&state.lock)
-            failed = ingest_chunk(state, events, chunk.count, True)
-            unlock(&state.lock)
-            chunk = chunk.next
-        if heap.first != NULL:
-            heap.last.next = self.spare
-            self.spare = heap.first
-            heap.first = heap.last = NULL
-        return failed
+        """Apply what waits for a shard, and add up what of it was late; 0, or -1 without memory."""
+        return -1

@@ -96,7 +96,7 @@ cdef int ingest_into(ShardState *state, Events events, int64_t count, bint held)
         if not held:
             acquire(&state.lock)
         held = False
-        failed = ingest_chunk(state, events, size, False)
+        failed = ingest_chunk(state, events, size, False, NULL)
         unlock(&state.lock)
         events.entity_ids += size
         events.weights += size

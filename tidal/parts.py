@@ -15,7 +15,7 @@ from tidal.format.payload import (
     NOTES_BYTES_MAX,
     note_bytes,
 )
-from tidal.schema.events import EventBatch, IdColumn, NewKey
+from tidal.schema.events import CodedIds, EventBatch, IdColumn, Ids, NewKey
 
 _KEY_OVERHEAD = 16  # bytes beside its text that a new key may take in a frame
 
@@ -60,7 +60,7 @@ def join_batches(batches: Sequence[EventBatch]) -> EventBatch:
         return batches[0]
     counts = [len(batch) for batch in batches]
     return EventBatch(
-        np.concatenate([batch.entity_id for batch in batches]),
+        _join_entities(batches),
         np.concatenate([batch.type_id for batch in batches]),
         np.concatenate([batch.weight for batch in batches]),
         np.concatenate([batch.timestamp for batch in batches]),
@@ -70,6 +70,18 @@ def join_batches(batches: Sequence[EventBatch]) -> EventBatch:
         tuple(key for batch in batches for key in batch.new_keys),
         tuple(note for batch in batches for note in batch.notes),
     )
+
+
+def _join_entities(batches: Sequence[EventBatch]) -> Ids:
+    first = batches[0].entities
+    if not isinstance(first, CodedIds):
+        return np.concatenate([batch.entity_id for batch in batches])
+    places = []
+    for batch in batches:
+        if not isinstance(batch.entities, CodedIds) or batch.entities.words is not first.words:
+            return np.concatenate([batch.entity_id for batch in batches])
+        places.append(batch.entities.places)
+    return CodedIds(np.concatenate(places), first.words)
 
 
 def _join_ids(columns: list[IdColumn | None], counts: list[int]) -> IdColumn | None:

@@ -59,18 +59,19 @@ def test_words_that_collide_are_given_up() -> None:
 
 @pytest.mark.parametrize("width", [1, 2, 3, 4])
 @pytest.mark.parametrize("count", [1, 511, 513, 3_000])
-def test_words_of_a_dictionary_are_looked_up(width: int, count: int) -> None:
+def test_places_in_a_dictionary_are_joined(width: int, count: int) -> None:
     rng = np.random.default_rng(5)
-    dictionary = rng.integers(0, 2**64, min(256**width, 70_000), np.uint64)
-    places = rng.integers(0, len(dictionary), count, np.uint64)
+    words = 256**width
+    places = rng.integers(0, words, count, np.uint64)
     planes = kernels.split(places, width)
-    assert kernels.look_up_words(planes, count, width, dictionary).tolist() == dictionary[places].tolist()
     last = int(places.max())
-    assert kernels.look_up_words(planes, count, width, dictionary[: last + 1])[-1] == dictionary[places[-1]]
+    for size in {words, last + 1}:
+        joined = kernels.join_places(planes, count, width, size)
+        assert (joined.dtype, joined.tolist()) == (np.uint32, places.tolist())
     for size in {1, last} - {0}:
         if size <= last:
             with pytest.raises(ValueError, match=f"in a dictionary of {size} words"):
-                kernels.look_up_words(planes, count, width, dictionary[:size])
+                kernels.join_places(planes, count, width, size)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +82,7 @@ def test_planes_of_another_length_and_empty_dictionaries(
     have: int, count: int, width: int, size: int
 ) -> None:
     with pytest.raises(ValueError):
-        kernels.look_up_words(bytes(have), count, width, np.zeros(size, np.uint64))
+        kernels.join_places(bytes(have), count, width, size)
 
 
 def test_small_weights_come_back_as_those_of_words_do() -> None:

@@ -408,7 +408,7 @@ def test_the_plain_hash_does_not_depend_on_the_cuts(
 def test_the_plain_hash_sees_every_difference() -> None:
     one = batch(4)
     changed = [
-        replace(one, entity_id=one.entity_id[::-1].copy()),
+        replace(one, entities=one.entity_id[::-1].copy()),
         replace(one, type_id=np.ones(4, np.uint8)),
         replace(one, weight=-one.weight),
         replace(one, timestamp=one.timestamp + 1),

@@ -114,7 +114,7 @@ def test_a_shorter_payload_is_refused(batch: EventBatch, data: st.DataObject) ->
 
 def simple(count: int = 3, **changes: object) -> EventBatch:
     columns = {
-        "entity_id": np.arange(count, dtype=np.uint64),
+        "entities": np.arange(count, dtype=np.uint64),
         "type_id": np.zeros(count, np.uint8),
         "weight": np.ones(count, np.float32),
         "timestamp": np.arange(count, dtype=np.int64),

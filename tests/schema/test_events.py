@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from tidal.schema import EventBatch, IdColumn, NewKey
-from tidal.schema.events import NOTE_TYPE_ID, TIME_MAX_NS, TIME_MIN_NS
+from tidal.schema.events import NOTE_TYPE_ID, TIME_MAX_NS, TIME_MIN_NS, CodedIds, plain_ids
 
 
 def test_the_length_of_a_batch_is_its_number_of_events() -> None:
@@ -44,3 +44,24 @@ def test_notes_stay_with_their_events() -> None:
             assert part.entity_id[part.note_rows()].tolist() == [int(note) for note in part.notes]
     assert batch.where(np.array([True, True, True, False, True])).notes == (b"1", b"4")
     assert batch.where(types == 0).notes == ()
+
+
+def test_coded_ids_are_looked_up_once_and_cut_as_places() -> None:
+    words = np.array([30, 10, 20], np.uint64)
+    coded = CodedIds(np.array([2, 0, 0, 1], np.uint32), words)
+    assert (len(coded), coded.ids.tolist()) == (4, [20, 30, 30, 10])
+    assert coded.ids is coded.ids
+    assert coded[1:].words is words and coded[1:].ids.tolist() == [30, 30, 10]
+    assert coded[np.array([True, False, False, True])].ids.tolist() == [20, 10]
+    assert plain_ids(coded) is coded.ids and plain_ids(words) is words
+
+
+def test_a_batch_of_coded_ids_is_cut_and_chosen_as_any_other() -> None:
+    words, places = np.array([30, 10, 20], np.uint64), np.array([2, 0, 0, 1], np.uint32)
+    columns = np.zeros(4, np.uint8), np.ones(4, np.float32), np.arange(4)
+    coded, plain = EventBatch(CodedIds(places, words), *columns), EventBatch(words[places], *columns)
+    chosen = np.array([False, True, False, True])
+    assert len(coded) == 4 and coded.entity_id.tolist() == plain.entity_id.tolist()
+    assert coded.rows(1, 3).entity_id.tolist() == plain.rows(1, 3).entity_id.tolist()
+    assert coded.where(chosen).entity_id.tolist() == plain.where(chosen).entity_id.tolist()
+    assert isinstance(coded.rows(1, 3).entities, CodedIds)

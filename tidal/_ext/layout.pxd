@@ -61,3 +61,10 @@ cdef extern from * nogil:
     #endif
     """
     void prefetch "TIDAL_PREFETCH"(const void *address)
+
+
+cdef extern from "stream.h" nogil:
+    enum:
+        LINE "TIDAL_LINE"
+    void stream_line "tidal_stream_line"(void *target, const void *source)
+    void stream_end "tidal_stream_end"()

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from tidal._ext import columns as kernels
 from tidal.errors import FormatError
-from tidal.schema.events import U32, U64
+from tidal.schema.events import U32, U64, CodedIds
 
 # These numbers are on disk and do not change.
 CODEC_CONSTANT: Final = 1
@@ -243,11 +243,12 @@ def decode_words(
     return words
 
 
-def decode_shared(compression: int, width: int, stored: memoryview, count: int, dictionary: U64) -> U64:
+def decode_shared(compression: int, width: int, stored: memoryview, count: int, dictionary: U64) -> CodedIds:
     """Return count words of a dictionary; FormatError or ValueError for what encode_words cannot write."""
     if not 1 <= width <= CODE_BYTES_MAX:
         raise FormatError(f"{width} byte planes; a position has 1 to {CODE_BYTES_MAX}")
-    return kernels.look_up_words(unsqueeze(compression, stored, width * count), count, width, dictionary)
+    plain = unsqueeze(compression, stored, width * count)
+    return CodedIds(kernels.join_places(plain, count, width, len(dictionary)), dictionary)
 
 
 def decode_constant(compression: int, parameter: int, stored: memoryview) -> int:

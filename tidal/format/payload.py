@@ -42,7 +42,9 @@ from tidal.schema.events import (
     U64,
     EventBatch,
     IdColumn,
+    Ids,
     NewKey,
+    plain_ids,
 )
 from tidal.schema.spec import KINDS
 
@@ -359,7 +361,7 @@ def _decode_columns(columns: _Columns, count: int, shared: Shared) -> EventBatch
     if missing := [tag for tag in _REQUIRED if tag not in columns]:
         raise FormatError(f"column {missing[0]} is missing")
     return EventBatch(
-        entity_id=_ids(columns[TAG_ENTITY_ID], count, shared),
+        entities=_ids(columns[TAG_ENTITY_ID], count, shared),
         type_id=_decode_types(columns[TAG_TYPE_ID], count),
         weight=_decode_weight(columns[TAG_WEIGHT], count),
         timestamp=_words(columns[TAG_TIMESTAMP], count).view(np.int64),
@@ -378,7 +380,7 @@ def _check_size(entry: _Entry, count: int) -> int:
     return item
 
 
-def _ids(column: _Column, count: int, shared: Shared) -> U64:
+def _ids(column: _Column, count: int, shared: Shared) -> Ids:
     entry, stored = column
     if entry.codec != CODEC_SHARED:
         return _words(column, count)
@@ -424,7 +426,7 @@ def _decode_optional(columns: _Columns, tag: int, count: int, shared: Shared) ->
         if validity is not None:
             raise FormatError(f"column {tag + 1} without column {tag}")
         return None
-    values = _ids(columns[tag], count, shared)
+    values = plain_ids(_ids(columns[tag], count, shared))
     if validity is None:
         return IdColumn(values)
     packed = _words(validity, (count + 7) // 8).astype(np.uint8)

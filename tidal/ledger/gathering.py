@@ -9,11 +9,11 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from tidal._ext.gathering import Gathering
+from tidal._ext.gathered_places import RankedWords
 from tidal.ledger.table import Table
-from tidal.schema.events import NOTE_TYPE_ID, EventBatch
+from tidal.schema.events import NOTE_TYPE_ID, U64, CodedIds, EventBatch, Ids, plain_ids
 
-Columns = tuple[NDArray[np.uint64], NDArray[np.float32], NDArray[np.int64]]  # ids, weights, times
+Columns = tuple[Ids, NDArray[np.float32], NDArray[np.int64]]  # entities, weights, times
 
 GATHERED_EVENTS: Final = 1 << 21  # 42 MB; of more, more are about one entity
 ENTITIES_MIN: Final = 1 << 18  # whose records, 17 MB, leave no room in the cache for much else
@@ -26,25 +26,37 @@ class LedgerGathering:
     ends by an error, those that wait are dropped.
     """
 
-    def __init__(self, table_of: Callable[[int], Table]) -> None:
-        self._table_of = table_of
-        self._by_id: dict[int, Gathering] = {}
+    def __init__(self, table_of: Callable[[int], Table], shards: int) -> None:
+        self._table_of, self._shards = table_of, shards
+        self._by_id: dict[int, _Gathered] = {}
+        self._words: U64 | None = (
+            None  # the dictionary of the last batch that had one so large, and its ranks
+        )
+        self._ranked: RankedWords | None = None
 
     def add(self, batch: EventBatch) -> None:
         """Take in a batch, after those that came before; operations of sessions are passed over.
 
         SchemaError for a type id that the schema does not have.
         """
-        for type_id, columns in by_type(batch):
-            if (gathering := self._by_id.get(type_id)) is None:
-                gathering = self._by_id[type_id] = self._table_of(type_id).gathering(ENTITIES_MIN)
-            gathering.add(*columns)
+        for type_id, (entities, weights, times) in by_type(batch):
+            if (gathered := self._by_id.get(type_id)) is None:
+                gathered = self._by_id[type_id] = _Gathered(self._table_of(type_id))
+            if isinstance(entities, CodedIds) and len(entities.words) >= ENTITIES_MIN:
+                gathered.add_places(entities.places, self._rank(entities.words), weights, times)
+            else:
+                gathered.add_ids(plain_ids(entities), weights, times)
         if sum(map(len, self._by_id.values())) >= GATHERED_EVENTS:
             self._apply()
 
+    def _rank(self, words: U64) -> RankedWords:
+        if self._ranked is None or words is not self._words:
+            self._words, self._ranked = words, RankedWords(words, self._shards)
+        return self._ranked
+
     def _apply(self) -> None:
-        for gathering in self._by_id.values():
-            gathering.apply()
+        for gathered in self._by_id.values():
+            gathered.apply()
 
     def __enter__(self) -> Self:
         return self
@@ -56,14 +68,43 @@ class LedgerGathering:
             self._apply()
 
 
+class _Gathered:
+    """The events of one type that wait: by id or by place, never both."""
+
+    def __init__(self, table: Table) -> None:
+        self._ids = table.gathering_by_id(ENTITIES_MIN)
+        self._places = table.gathering_by_place()
+
+    def add_ids(self, ids: U64, weights: NDArray[np.float32], times: NDArray[np.int64]) -> None:
+        self._places.apply()
+        self._ids.add(ids, weights, times)
+
+    def add_places(
+        self,
+        places: NDArray[np.uint32],
+        words: RankedWords,
+        weights: NDArray[np.float32],
+        times: NDArray[np.int64],
+    ) -> None:
+        self._ids.apply()
+        self._places.add(places, words, weights, times)
+
+    def apply(self) -> None:
+        self._ids.apply()
+        self._places.apply()
+
+    def __len__(self) -> int:
+        return len(self._ids) + len(self._places)
+
+
 def by_type(batch: EventBatch) -> Iterator[tuple[int, Columns]]:
     """Yield the events of each signal type in a batch, in order."""
     if len(batch) == 0:
         return
     first = batch.type_id[0]
     if first != NOTE_TYPE_ID and (batch.type_id == first).all():
-        yield int(first), (batch.entity_id, batch.weight, batch.timestamp)
+        yield int(first), (batch.entities, batch.weight, batch.timestamp)
         return
     for type_id in np.unique(batch.type_id[batch.type_id != NOTE_TYPE_ID]):
         rows = np.flatnonzero(batch.type_id == type_id)
-        yield int(type_id), (batch.entity_id[rows], batch.weight[rows], batch.timestamp[rows])
+        yield int(type_id), (batch.entities[rows], batch.weight[rows], batch.timestamp[rows])

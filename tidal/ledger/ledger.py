@@ -18,7 +18,7 @@ from tidal.ledger.gathering import LedgerGathering, by_type
 from tidal.ledger.saved import ARRAYS, SavedShard, in_id_order
 from tidal.ledger.table import Ranking, Table, checked_k, rank_best
 from tidal.schema.durations import Duration
-from tidal.schema.events import NOTE_TYPE_ID, EventBatch
+from tidal.schema.events import NOTE_TYPE_ID, EventBatch, plain_ids
 from tidal.schema.measures import measures_of, parse_measure, parse_qualified
 from tidal.schema.spec import ALL, WINDOW_SECONDS, Schema
 
@@ -63,15 +63,15 @@ class SignalLedger:
         SchemaError, with nothing applied, for a type id that the schema does not have.
         """
         parts = [(self._table_of(type_id), columns) for type_id, columns in by_type(batch)]
-        for table, columns in parts:
-            table.ingest(*columns)
+        for table, (entities, weights, times) in parts:
+            table.ingest(plain_ids(entities), weights, times)
 
     def gathering(self) -> LedgerGathering:
         """Return what takes many batches, in a ``with`` block, to be applied faster than one by one.
 
         The state is the same, but for the order of records, which no read depends on.
         """
-        return LedgerGathering(self._table_of)
+        return LedgerGathering(self._table_of, self.shard_count)
 
     def expect(self, newest: Mapping[int, int]) -> None:
         """Promise, before a history is applied, an event of each of these type ids at the time named (ns) or

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple, SupportsIndex
 import numpy as np
 from numpy.typing import NDArray
 
-from tidal._ext.gathering import Gathering
+from tidal._ext.gathered_ids import GatheredIds
+from tidal._ext.gathered_places import GatheredPlaces
 from tidal._ext.shard import Shard
 from tidal._ext.shards import ShardSet
 from tidal.errors import InvalidOption
@@ -51,9 +52,13 @@ class Table:
         """Apply checked events in order. O(n); releases the GIL."""
         self.shard_set.ingest(ids, weights, times)
 
-    def gathering(self, entities_min: int) -> Gathering:
+    def gathering_by_id(self, entities_min: int) -> GatheredIds:
         """Return what takes in many events to apply them later; at once while there are fewer entities."""
-        return Gathering(self.shard_set, entities_min)
+        return GatheredIds(self.shard_set, entities_min)
+
+    def gathering_by_place(self) -> GatheredPlaces:
+        """Return what takes in events whose entities are places in a dictionary, to apply them later."""
+        return GatheredPlaces(self.shard_set)
 
     def add(self, entity_id: int, weight: float, t: int) -> None:
         """Apply one checked event."""

@@ -47,7 +47,7 @@ class Job:
         if until is not None and len(types) and int(batch.timestamp.max()) > until:
             early = batch.timestamp <= until
             kept = early if kept is None else kept & early
-        columns = (batch.entity_id, types.astype(np.uint8), batch.weight, batch.timestamp)
+        columns = (batch.entities, types.astype(np.uint8), batch.weight, batch.timestamp)
         if kept is not None:
             columns = tuple(column[kept] for column in columns)  # type: ignore[assignment]
         return EventBatch(*columns, new_keys=batch.new_keys)

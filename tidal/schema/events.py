@@ -29,6 +29,40 @@ class IdColumn(NamedTuple):
     valid: NDArray[np.bool_] | None = None  # None: every row has a value
 
 
+class CodedIds:
+    """Ids as ``places`` in a dictionary of ``words``, for columns of which many are about the same few.
+
+    Who needs ids takes ``ids``, which are looked up once; who knows what the words are needs the places only.
+    A place beyond the words is the mistake of whoever made this.
+    """
+
+    __slots__ = ("_ids", "places", "words")
+
+    def __init__(self, places: U32, words: U64) -> None:
+        self.places, self.words = places, words
+        self._ids: U64 | None = None
+
+    @property
+    def ids(self) -> U64:
+        if self._ids is None:
+            self._ids = self.words[self.places]
+        return self._ids
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def __getitem__(self, rows: slice | NDArray[np.bool_] | NDArray[np.intp]) -> CodedIds:
+        return CodedIds(self.places[rows], self.words)
+
+
+Ids = U64 | CodedIds
+
+
+def plain_ids(column: Ids) -> U64:
+    """Return the ids of a column, looked up where it has places."""
+    return column.ids if isinstance(column, CodedIds) else column
+
+
 class NewKey(NamedTuple):
     """A string key that this batch uses for the first time, so that the log can name its id."""
 
@@ -47,7 +81,7 @@ class EventBatch:
     and the notes are the bytes of each, in the order of the rows.
     """
 
-    entity_id: U64
+    entities: Ids
     type_id: NDArray[np.uint8]
     weight: NDArray[np.float32]
     timestamp: NDArray[np.int64]  # ns since the epoch, UTC
@@ -57,14 +91,19 @@ class EventBatch:
     new_keys: tuple[NewKey, ...] = ()
     notes: tuple[bytes, ...] = ()
 
+    @property
+    def entity_id(self) -> U64:
+        """The ids of the entities, looked up where they came as places in a dictionary."""
+        return plain_ids(self.entities)
+
     def __len__(self) -> int:
-        return len(self.entity_id)
+        return len(self.entities)
 
     def rows(self, start: int, stop: int) -> EventBatch:
         """Return the events from start to stop, without a copy. New keys stay with the first of them."""
         rows = slice(start, stop)
         return EventBatch(
-            self.entity_id[rows],
+            self.entities[rows],
             self.type_id[rows],
             self.weight[rows],
             self.timestamp[rows],
@@ -80,7 +119,7 @@ class EventBatch:
         here.
         """
         return EventBatch(
-            self.entity_id[chosen],
+            self.entities[chosen],
             self.type_id[chosen],
             self.weight[chosen],
             self.timestamp[chosen],

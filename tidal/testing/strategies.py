@@ -154,7 +154,7 @@ def to_batch(schema: Schema, events: Sequence[Event]) -> EventBatch:
         return np.array(values, dtype=dtype)
 
     return EventBatch(
-        entity_id=column([event.entity_id for event in events], np.uint64),
+        entities=column([event.entity_id for event in events], np.uint64),
         type_id=column([schema.signal(event.signal).type_id for event in events], np.uint8),
         weight=column([event.weight for event in events], np.float32) + np.float32(0),  # -0.0 is 0.0
         timestamp=column([event.timestamp for event in events], np.int64),

@@ -1,0 +1,28 @@
+"""Events that wait to be applied by entity: what gathering them by id and by place have in common."""
+
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+from tidal._ext.decay cimport is_late
+from tidal._ext.shards cimport SHARDS_MAX, ShardSet
+
+# The times of what came to each shard, applied or not. They are looked at as events come, for heaps know
+# nothing of the order between entities.
+cdef struct Arrivals:
+    int64_t fine_ns
+    int64_t[SHARDS_MAX] newest
+    int64_t[SHARDS_MAX] late_before
+    uint64_t[SHARDS_MAX] late
+
+
+cdef inline void arrive(Arrivals *arrivals, uint32_t shard, int64_t t) noexcept nogil:
+    arrivals.newest[shard] = max(arrivals.newest[shard], t)
+    arrivals.late[shard] += is_late(t, &arrivals.late_before[shard], arrivals.fine_ns)
+
+
+cdef class Gathering:
+    cdef ShardSet shards
+    cdef Arrivals arrivals
+    cdef int64_t waiting
+
+    cdef bint expect_order(self, const int64_t *times, int64_t count) noexcept nogil
+    cdef int apply_to(self, uint32_t shard) noexcept nogil
