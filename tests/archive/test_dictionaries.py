@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tidal
-from tidal.archive import ArchiveFile, archive_segment, read_archive, verify_archive, writer
+from tidal.archive import ArchiveFile, archive_segments, read_archive, verify_archive, writer
 from tidal.archive import dictionaries as made_here
 from tidal.archive.dictionaries import make_dictionaries
 from tidal.durable import OsFileSystem
@@ -64,7 +64,7 @@ def logged(folder: Path, batches: list[EventBatch]) -> Path:
 def archived(folder: Path, batches: list[EventBatch]) -> Path:
     segment = logged(folder / "wal", batches)
     (folder / "archive").mkdir()
-    archive_segment(FS, folder / "archive", segment, identity=IDENTITY, schema=SCHEMA)
+    archive_segments(FS, folder / "archive", [segment], identity=IDENTITY, schema=SCHEMA)
     (path,) = (folder / "archive").glob("*.arc")
     return path
 

@@ -13,6 +13,7 @@ import pytest
 from archivekit import QuickFs
 
 import tidal
+from tidal.archive import upkeep
 from tidal.archive.upkeep import NOTHING_ARCHIVED, Archiver
 from tidal.errors import (
     CorruptArchive,
@@ -31,8 +32,9 @@ SCHEMA = tidal.SchemaBuilder().signal("view", half_life="7d", windows=("1h",)).b
 
 @pytest.fixture(autouse=True)
 def small_segments(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stores are opened with segments of one batch each, and sync nothing."""
+    """Stores are opened with segments of one batch each, archived one by one, and sync nothing."""
     monkeypatch.setattr(opening_arguments, "Wiring", lambda *_: Wiring(QuickFs(), segment_bytes=1))
+    monkeypatch.setattr(upkeep, "FILE_LOG_BYTES", 1)
 
 
 @pytest.fixture
@@ -67,6 +69,18 @@ def test_archive_on_demand(folder: Path) -> None:
         assert db.recovery is not None and db.recovery.clean
         assert db.count("view", "item 0", "all") == 2
         assert db.disk_usage()["archive"] == usage["archive"]
+
+
+def test_what_waits_goes_into_one_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    monkeypatch.setattr(opening_arguments, "Wiring", lambda *_: Wiring(QuickFs(), segment_bytes=1))
+    with tidal.open(folder, schema=SCHEMA) as db:
+        fill(db)
+        report = db.archive()
+        assert [(file.base_seq, file.last_seq, len(file.segments)) for file in report.archived] == [(1, 5, 4)]
+        assert len(report.removed) == 5
+    replayed = tidal.replay(folder)
+    assert [replayed.count("view", f"item {number}", "all") for number in range(3)] == [2, 2, 2]
 
 
 def test_archiving_follows_a_checkpoint_that_was_due(folder: Path) -> None:
@@ -110,7 +124,7 @@ def test_a_failure_is_logged_and_tried_again(
 
 
 def test_close_waits_for_a_file_and_not_for_all(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Archiving stops at the next segment; what was not done is done another time."""
+    """Archiving stops at the next file; what was not done is done another time."""
     db = tidal.open(folder, schema=SCHEMA, checkpoint_bytes=None)
     fill(db)
     begun, go_on = threading.Event(), threading.Event()

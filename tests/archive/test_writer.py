@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tidal.archive import ArchiveFile, archive_segment, read_archive
+from tidal.archive import ArchiveFile, archive_segments, read_archive
 from tidal.archive import writer as writer_module
 from tidal.durable import OsFileSystem
 from tidal.errors import CorruptArchive, CorruptLog, LimitExceeded
@@ -83,7 +83,7 @@ def test_every_event_comes_back_and_replays_alike(
         return
     base = tmp_path_factory.mktemp("log")
     segment = logged(base / "wal", appended)
-    made = archive_segment(FS, base, segment, identity=IDENTITY, schema=schema)
+    made = archive_segments(FS, base, [segment], identity=IDENTITY, schema=schema)
     path = base / f"archive-{1:020}.arc"
     assert made.size == path.stat().st_size
     from_log, from_archive = PlainHash(), PlainHash()
@@ -109,7 +109,7 @@ def events(count: int) -> EventBatch:
 def test_many_small_batches_become_one_block(folder: Path, store) -> None:
     schema = store.archiver._schema
     segment = logged(folder / "wal", [events(500).rows(row, row + 1) for row in range(500)])
-    made = archive_segment(FS, folder, segment, identity=IDENTITY, schema=schema)
+    made = archive_segments(FS, folder, [segment], identity=IDENTITY, schema=schema)
     with ArchiveFile(FS, folder / f"archive-{1:020}.arc") as file:
         (block,) = file.blocks()
     assert (block.events, file.header.batches) == (500, 500)
@@ -120,7 +120,7 @@ def test_the_same_segment_gives_the_same_bytes(folder: Path, store) -> None:
     segment = logged(folder / "wal", [events(300), events(7)])
     found = []
     for _ in range(2):
-        archive_segment(FS, folder, segment, identity=IDENTITY, schema=store.archiver._schema)
+        archive_segments(FS, folder, [segment], identity=IDENTITY, schema=store.archiver._schema)
         found.append((folder / f"archive-{1:020}.arc").read_bytes())
     assert found[0] == found[1]
 
@@ -129,15 +129,15 @@ def test_an_unsealed_segment_is_refused(folder: Path, store) -> None:
     segment = logged(folder / "wal", [events(9)])
     segment.write_bytes(segment.read_bytes()[:-144])
     with pytest.raises(CorruptLog, match="no seal"):
-        archive_segment(FS, folder, segment, identity=IDENTITY, schema=store.archiver._schema)
+        archive_segments(FS, folder, [segment], identity=IDENTITY, schema=store.archiver._schema)
     assert list(folder.glob("*.arc*")) == []
 
 
 def test_a_segment_of_another_store_is_refused(folder: Path, store) -> None:
     segment = logged(folder / "wal", [events(9)])
     with pytest.raises(CorruptLog, match="of store"):
-        archive_segment(
-            FS, folder, segment, identity=LogIdentity(bytes(16), 1), schema=store.archiver._schema
+        archive_segments(
+            FS, folder, [segment], identity=LogIdentity(bytes(16), 1), schema=store.archiver._schema
         )
 
 
@@ -157,7 +157,7 @@ def test_events_that_were_encoded_wrongly_do_not_pass(
     monkeypatch.setattr(writer_module, "encode_block", wrong)
     segment = logged(folder / "wal", [events(9)])
     with pytest.raises(CorruptArchive, match="the events do not match their hash"):
-        archive_segment(FS, folder, segment, identity=IDENTITY, schema=store.archiver._schema)
+        archive_segments(FS, folder, [segment], identity=IDENTITY, schema=store.archiver._schema)
     assert list(folder.glob("*.arc*")) == []
 
 
@@ -175,7 +175,7 @@ def test_bytes_that_the_disk_changes_do_not_pass(folder: Path, store) -> None:
 
     segment = logged(folder / "wal", [events(9)])
     with pytest.raises(CorruptArchive):
-        archive_segment(Lying(), folder, segment, identity=IDENTITY, schema=store.archiver._schema)
+        archive_segments(Lying(), folder, [segment], identity=IDENTITY, schema=store.archiver._schema)
     assert list(folder.glob("*.arc*")) == []
 
 
@@ -185,4 +185,4 @@ def test_a_segment_that_no_archive_holds_is_refused(
     monkeypatch.setattr("tidal.format.archive.BLOCKS_MAX", 0)
     segment = logged(folder / "wal", [events(9)])
     with pytest.raises(LimitExceeded, match="cannot be archived: 1 blocks"):
-        archive_segment(FS, folder, segment, identity=IDENTITY, schema=store.archiver._schema)
+        archive_segments(FS, folder, [segment], identity=IDENTITY, schema=store.archiver._schema)

@@ -18,7 +18,7 @@ from tidal.archive.marks import Marks
 from tidal.checkpoint import read_checkpoint, verify_checkpoint
 from tidal.durable import FileSystem, OsFileSystem
 from tidal.errors import CorruptArchive, CorruptCheckpoint, CorruptLog, CorruptStore
-from tidal.format.archive_manifest import ArchivedFile, ArchiveManifest, encode_archive_manifest
+from tidal.format.archive_manifest import ArchivedFile, ArchiveManifest, SegmentEnd, encode_archive_manifest
 from tidal.format.frame import FRAME_MAGIC
 from tidal.format.manifest import ListedSegment, Manifest, encode_manifest
 from tidal.format.segment import SEAL_MAGIC
@@ -149,7 +149,9 @@ def test_every_bit_of_the_identity_and_the_schema(file: str) -> None:
 
 
 LISTED = ListedSegment(1, 9, 700, bytes(range(32)))
-KEPT = ArchivedFile(1, 9, 700, -5, 99, b"\1" + bytes(31), bytes(range(32)), bytes(32))
+KEPT = ArchivedFile(
+    1, 9, 700, -5, 99, b"\1" + bytes(31), bytes(range(32)), bytes(32), (SegmentEnd(4, bytes(32)),)
+)
 LOG_MANIFEST = Manifest(IDENTITY.store_id, 3, clean=True, segments=(LISTED,))
 ARCHIVE_MANIFEST = ArchiveManifest(IDENTITY.store_id, files=(KEPT,))
 

@@ -13,6 +13,7 @@ from tidal.format.archive_manifest import (
     ARCHIVE_MANIFEST_BYTES_MAX,
     ArchivedFile,
     ArchiveManifest,
+    SegmentEnd,
     decode_archive_manifest,
     encode_archive_manifest,
 )
@@ -23,10 +24,12 @@ FILES = tuple(
     for base, last in ((11, 15), (16, 16), (17, 30))
 )
 MANIFEST = ArchiveManifest(bytes(range(16)), 11, bytes([9]) * 32, FILES, region=1, shard=2)
+ENDS = SegmentEnd(20, bytes([20]) * 32), SegmentEnd(24, bytes([24]) * 32)
+SEVERAL = replace(MANIFEST, files=(*FILES[:2], replace(FILES[2], segments=ENDS)))
 
 
 def test_what_is_encoded_comes_back() -> None:
-    for manifest in (MANIFEST, replace(MANIFEST, files=()), ArchiveManifest(bytes(16))):
+    for manifest in (MANIFEST, SEVERAL, replace(MANIFEST, files=()), ArchiveManifest(bytes(16))):
         assert decode_archive_manifest(encode_archive_manifest(manifest)) == manifest
 
 
@@ -40,18 +43,37 @@ def test_what_it_holds() -> None:
 def test_files_are_found_by_sequence() -> None:
     found = {seq: file.base_seq for seq in range(40) if (file := MANIFEST.file_of(seq)) is not None}
     assert found == {seq: 11 if seq < 16 else 16 if seq < 17 else 17 for seq in range(11, 31)}
-    assert MANIFEST.file_like(16, 16, bytes([16]) * 32) == FILES[1]
+    assert MANIFEST.file_with(16, 16, bytes([16]) * 32) == FILES[1]
     for unlike in (
         (16, 17, bytes([16]) * 32),
         (16, 16, bytes(32)),
         (12, 15, bytes([11]) * 32),
         (31, 31, b""),
     ):
-        assert MANIFEST.file_like(*unlike) is None
+        assert MANIFEST.file_with(*unlike) is None
 
 
-def test_every_bit_is_under_the_hash() -> None:
-    data = encode_archive_manifest(MANIFEST)
+def test_segments_are_found_in_the_file_that_has_them() -> None:
+    ends = (*ENDS, SegmentEnd(30, FILES[2].final_hash))
+    for base, end in zip((17, 21, 25), ends, strict=True):
+        assert SEVERAL.file_with(base, *end) == SEVERAL.files[2]
+        assert SEVERAL.file_with(base, end.last_seq, bytes(32)) is None
+        assert MANIFEST.file_with(base, *end) is None
+    for base, last in ((17, 24), (17, 30), (21, 30), (18, 20), (22, 24), (20, 24)):
+        for end in ends:
+            assert SEVERAL.file_with(base, last, end.final_hash) is None
+    assert SEVERAL.file_with(16, 16, bytes([16]) * 32) == FILES[1]
+
+
+def test_files_of_one_segment_are_listed_as_ever() -> None:
+    """So an older tidal reads the manifest unless there is a file of several."""
+    formats = [json.loads(encode_archive_manifest(it))["format"] for it in (MANIFEST, SEVERAL)]
+    assert formats == [1, 2]
+    assert b"segments" not in encode_archive_manifest(MANIFEST)
+
+
+@pytest.mark.parametrize("data", [encode_archive_manifest(MANIFEST), encode_archive_manifest(SEVERAL)])
+def test_every_bit_is_under_the_hash(data: bytes) -> None:
     for position in range(len(data)):
         for bit in range(8):
             damaged = bytearray(data)
@@ -103,11 +125,46 @@ def test_files_that_are_never_listed_are_refused(field: str, value: object) -> N
         decode_archive_manifest(encode_document(body))
 
 
+@pytest.mark.parametrize(
+    "segments",
+    [
+        None,
+        [],
+        {},
+        [1],
+        [{"last_seq": 20}],
+        [{"last_seq": 16, "final_hash": "00" * 32}],
+        [{"last_seq": 30, "final_hash": "00" * 32}],
+        [{"last_seq": 20, "final_hash": "00" * 31}],
+        [{"last_seq": "20", "final_hash": "00" * 32}],
+        [{"last_seq": 20, "final_hash": "00" * 32, "more": 1}],
+        [{"last_seq": 20, "final_hash": "00" * 32, "segments": []}],
+        [{"last_seq": last, "final_hash": "00" * 32} for last in (20, 20)],
+        [{"last_seq": last, "final_hash": "00" * 32} for last in (24, 20)],
+    ],
+)
+def test_segments_that_are_never_listed_are_refused(segments: object) -> None:
+    body = json.loads(encode_archive_manifest(SEVERAL))
+    del body["blake3"]
+    body["files"][2]["segments"] = segments
+    for number in (1, 2):
+        with pytest.raises(FormatError):
+            decode_archive_manifest(encode_document({**body, "format": number}))
+
+
+@pytest.mark.parametrize(("manifest", "number"), [(MANIFEST, 2), (SEVERAL, 1), (MANIFEST, 0)])
+def test_the_format_is_that_of_the_files(manifest: ArchiveManifest, number: int) -> None:
+    body = json.loads(encode_archive_manifest(manifest))
+    del body["blake3"]
+    with pytest.raises(FormatError):
+        decode_archive_manifest(encode_document({**body, "format": number}))
+
+
 def test_a_newer_format_is_told_from_damage() -> None:
     body = json.loads(encode_archive_manifest(MANIFEST))
     del body["blake3"]
     with pytest.raises(FormatTooNew):
-        decode_archive_manifest(encode_document({**body, "format": 2, "more": 1}))
+        decode_archive_manifest(encode_document({**body, "format": 3, "more": 1}))
 
 
 def test_an_archive_from_the_beginning_follows_nothing() -> None:
@@ -118,12 +175,13 @@ def test_an_archive_from_the_beginning_follows_nothing() -> None:
 def test_the_page_has_the_fields() -> None:
     page = (FOLDER / "archive.md").read_text()
     found = tables(page)
-    body = json.loads(encode_archive_manifest(MANIFEST))
+    body = json.loads(encode_archive_manifest(SEVERAL))
 
     def fields(line: str) -> set[str]:
         rows = next(rows for name, rows in found.items() if line in name)
         return {row[0].strip("`") for row in rows}
 
     assert fields("its own hash, of at most") == body.keys()
-    assert fields("Each file") == body["files"][0].keys()
+    assert fields("Each file") == body["files"][2].keys()
+    assert fields("Each segment") == body["files"][2]["segments"][0].keys()
     assert f"at most {ARCHIVE_MANIFEST_BYTES_MAX} bytes" in page

@@ -40,7 +40,9 @@ class QuickFs(OsFileSystem):
 class Store:
     """A log under test: made by ``fill``, archived by ``archive``, read by ``events``."""
 
-    def __init__(self, base: Path) -> None:
+    def __init__(self, base: Path, file_log_bytes: int = 1) -> None:
+        """``file_log_bytes``: 1 is a file for each segment."""
+        self.file_log_bytes = file_log_bytes
         self.fs: FileSystem = QuickFs()
         self.paths = StorePaths(base)
         for folder in (base, self.paths.wal, self.paths.archive):
@@ -59,7 +61,8 @@ class Store:
 
     def new_archiver(self, retain: str | int = "forever", fs: FileSystem | None = None) -> Archiver:
         retention = parse_retain(retain)
-        return Archiver(fs or self.fs, self.paths, self.identity, SCHEMA, retention, lambda: self.now)
+        now = lambda: self.now  # noqa: E731
+        return Archiver(fs or self.fs, self.paths, self.identity, SCHEMA, retention, now, self.file_log_bytes)
 
     def fill(self, counts: Sequence[int]) -> None:
         """Append a batch of each length; each becomes a segment of its own."""

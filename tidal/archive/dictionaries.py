@@ -39,6 +39,7 @@ ENTRIES_DIFFER: Final = "the entries of dictionaries at the end of the file are 
 _GAIN: Final = 0.95  # of the bytes that a column takes without a dictionary, what it may take with one
 _COPIES: Final = 2
 _ID_BYTES: Final = 8
+_OFTEN: Final = 2  # events of an id, on average, for which a dictionary may pay
 _SAMPLED: Final = 8  # one block of so many is tried without
 
 
@@ -56,15 +57,23 @@ class Dictionary:
         return self.places[self.distinct.codes(ids)]
 
 
-def make_dictionaries(blocks: Iterable[EventBatch]) -> list[Dictionary]:
+class DictionariesFull(Exception):
+    """Fewer events would do with the dictionaries that a file may have."""
+
+
+def make_dictionaries(blocks: Iterable[EventBatch], *, or_fewer: bool = False) -> list[Dictionary]:
     """Return the dictionaries that make an archive of these blocks smaller, by ascending tag.
 
-    Memory: 60 MiB of address space for each of the columns, of which 28 bytes for each distinct id are used.
+    ``or_fewer``: raise DictionariesFull where there is no room for a column that fewer blocks would have
+    room for. Memory: 60 MiB of address space for each of the columns, of which 28 bytes for each distinct id
+    are used.
     """
     columns: defaultdict[int, _Column] = defaultdict(_Column)
     for block in blocks:
         for tag, ids in _id_columns(block):
             columns[tag].add(ids)
+        if or_fewer and sum(it.wanted for it in columns.values()) > DICTIONARY_IDS_MAX:
+            raise DictionariesFull
     found, room = [], DICTIONARY_IDS_MAX
     for tag in SHARED_TAGS:
         if tag in columns and (dictionary := columns[tag].dictionary(tag, room)) is not None:
@@ -94,13 +103,19 @@ class _Column:
         self._fits = True
 
     def add(self, ids: U64) -> None:
+        self._events += len(ids)
         self._fits = self._fits and self.distinct.add(ids)
         if self._fits:
             if self._blocks % _SAMPLED == 0:
                 self._sampled += len(ids)
                 self._sampled_bytes += small_bytes(ids, _ID_BYTES)
             self._blocks += 1
-            self._events += len(ids)
+
+    @property
+    def wanted(self) -> int:
+        """How many ids a dictionary would have, at least; 0 where next to every event has one of its own."""
+        count = len(self.distinct) if self._fits else DICTIONARY_IDS_MAX + 1
+        return count if _OFTEN * count <= self._events else 0
 
     def dictionary(self, tag: int, room: int) -> Dictionary | None:
         """Return a dictionary of at most ``room`` ids; None where one would not pay.

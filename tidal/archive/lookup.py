@@ -16,16 +16,18 @@ from tidal.format.segment import LogIdentity
 def holds_segment(
     fs: FileSystem, directory: Path, identity: LogIdentity, base_seq: int, last_seq: int, final_hash: bytes
 ) -> bool:
-    """Return whether the archive in this folder has exactly the segment with these events, every byte good.
+    """Return whether the archive in this folder has exactly the segment with these events, in a file of which
+    every byte is good.
 
     False too where file or manifest are damaged or missing. Raises FormatTooNew, StorageError.
     """
     try:
         manifest = read_archive_manifest(fs, directory, identity)
-        listed = manifest.file_like(base_seq, last_seq, final_hash) if manifest else None
+        listed = manifest.file_with(base_seq, last_seq, final_hash) if manifest else None
         if listed is None:
             return False
-        with ArchiveFile(fs, directory / archive_name(identity, base_seq), from_device=True) as file:
+        path = directory / archive_name(identity, listed.base_seq)
+        with ArchiveFile(fs, path, from_device=True) as file:
             file.verify()
             return header_hash(file.header) == listed.header_hash
     except CorruptArchive:

@@ -17,7 +17,7 @@ from tidal.archive.lookup import holds_segment
 from tidal.archive.manifest import read_archive_manifest, write_archive_manifest
 from tidal.archive.marks import Marks
 from tidal.archive.retention import Retention
-from tidal.archive.writer import archive_segment
+from tidal.archive.writer import archive_segments
 from tidal.durable import TEMPORARY_SUFFIX, FileSystem, set_aside
 from tidal.errors import CorruptArchive, CorruptLog, MissingSegment
 from tidal.format.archive import archive_name, parse_archive_name
@@ -29,6 +29,8 @@ from tidal.store import StorePaths
 from tidal.wal.segments import SegmentInfo, check_ends, list_segments
 
 CHECKPOINT: Final = "checkpoint"  # what holds the log back where no mark does
+
+FILE_LOG_BYTES: Final = 1 << 27  # its events share dictionaries; and the file is made in memory
 
 Forget = Callable[[int], tuple[Path, ...]]
 Progress = Callable[[int, int], None]
@@ -69,10 +71,13 @@ class Archiver:
         schema: Schema,
         retention: Retention,
         now: Callable[[], int],
+        file_log_bytes: int | None = None,
     ) -> None:
+        """``file_log_bytes``: how much of the log goes into one file, a segment at least; FILE_LOG_BYTES."""
         self._marks = Marks(fs, paths.archive, identity.store_id)
         self._fs, self._paths, self._identity = fs, paths, identity
         self._schema, self._retention, self._now = schema, retention, now
+        self._file_log_bytes = FILE_LOG_BYTES if file_log_bytes is None else file_log_bytes
         self._durable: ArchiveManifest | None = None  # what is known to be so
 
     def run(
@@ -87,7 +92,7 @@ class Archiver:
 
         ``needed_after``: the sequence of the second newest verified checkpoint; segments with a later event
         stay in the log. ``forget`` removes the log's segments up to a sequence. ``stop`` is asked
-        between two segments. ``progress`` is told bytes of segments done, and of all.
+        between two files. ``progress`` is told bytes of segments done, and of all.
 
         Whatever it raises (StorageError, NoSpace, CorruptLog, CorruptArchive, MissingSegment), the log has
         every event that the archive has not, and the next run goes on from there.
@@ -100,12 +105,11 @@ class Archiver:
         total = sum(info.size for info in waiting)
         archived: list[ArchivedFile] = []
         done = 0
-        for info in waiting:
-            if stop():
-                break
-            manifest = self._archive(manifest, info)
-            archived += [file for file in manifest.files if file.base_seq == info.base_seq]
-            done += info.size
+        while waiting and not stop():
+            manifest, files = self._archive(manifest, self._together(manifest, waiting))
+            archived += files
+            done += sum(info.size for info in waiting if info.last_seq <= files[-1].last_seq)
+            waiting = _after(waiting, files[-1])
             progress(done, total)
         removed: tuple[Path, ...] = ()
         if manifest is not None and sealed and sealed[0].last_seq <= manifest.last_seq:
@@ -134,42 +138,71 @@ class Archiver:
             return False
         if info.last_seq < manifest.start_seq:
             return True
-        if manifest.file_like(info.base_seq, info.last_seq, info.final_hash) is None:
+        if manifest.file_with(info.base_seq, info.last_seq, info.final_hash) is None:
             raise CorruptLog(info.path, 0, "the archive has other events of these sequences")
         # It may be long since that was written and read back: the log lets go on what is there now.
         return holds_segment(
             self._fs, self._paths.archive, self._identity, info.base_seq, info.last_seq, info.final_hash
         )
 
-    def _archive(self, manifest: ArchiveManifest | None, info: SegmentInfo) -> ArchiveManifest:
-        """Return the manifest with the segment's file in it, once both are durable."""
+    def _together(self, manifest: ArchiveManifest | None, waiting: list[SegmentInfo]) -> list[SegmentInfo]:
+        """Return the segments that go into the next file: at least the first."""
+        if manifest is not None and (file := manifest.file_of(waiting[0].base_seq)) is not None:
+            return [info for info in waiting if info.last_seq <= file.last_seq]  # it is made again
+        together, size = [waiting[0]], waiting[0].size
+        for info in waiting[1:]:
+            size += info.size
+            if size > self._file_log_bytes or not info.continues(together[-1]):
+                break
+            together.append(info)
+        return together
+
+    def _archive(
+        self, manifest: ArchiveManifest | None, segments: list[SegmentInfo]
+    ) -> tuple[ArchiveManifest, list[ArchivedFile]]:
+        """Return the files that the segments, or the first of them, are in, and the manifest with them."""
+        info = segments[0]
         if manifest is None:
             manifest = self._begin(info)
         if info.base_seq <= manifest.last_seq:
-            return self._archive_again(manifest, info)
+            return self._archive_again(manifest, segments)
         if info.base_seq != manifest.last_seq + 1:
             raise MissingSegment(manifest.last_seq + 1, info.base_seq - 1, self._paths.wal)
         if info.header.previous != manifest.head_hash:
             raise CorruptLog(info.path, 0, "it does not continue the archive: one of them was replaced")
-        file = archive_segment(
-            self._fs, self._paths.archive, info.path, identity=self._identity, schema=self._schema
-        )
+        file = self._file_of(segments)
         manifest = replace(manifest, files=(*manifest.files, file))
         self._write(manifest)
-        return manifest
+        return manifest, [file]
 
-    def _archive_again(self, manifest: ArchiveManifest, info: SegmentInfo) -> ArchiveManifest:
+    def _archive_again(
+        self, manifest: ArchiveManifest, segments: list[SegmentInfo]
+    ) -> tuple[ArchiveManifest, list[ArchivedFile]]:
         """Put a good file in the place of one that is damaged or lost, while the log has its events."""
-        path = self._paths.archive / archive_name(self._identity, info.base_seq)
+        listed = manifest.file_of(segments[0].base_seq)
+        assert listed is not None  # it was found by this sequence
+        path = self._paths.archive / archive_name(self._identity, listed.base_seq)
+        if (segments[0].base_seq, segments[-1].last_seq) != (listed.base_seq, listed.last_seq):
+            raise CorruptArchive(
+                path, 0, f"it is damaged or lost, and of its events the log has only those from "
+                f"{segments[0].base_seq} to {segments[-1].last_seq}; restore it from a backup",
+            )  # fmt: skip
         if self._fs.exists(path):
             set_aside(self._fs, path, self._paths.quarantine)
-        file = archive_segment(
-            self._fs, self._paths.archive, info.path, identity=self._identity, schema=self._schema
-        )
-        files = (file if file.base_seq == it.base_seq else it for it in manifest.files)
-        manifest = replace(manifest, files=tuple(files))
+        files = []
+        while segments:  # it is one again, unless it was made by other rules
+            files.append(self._file_of(segments))
+            segments = _after(segments, files[-1])
+        at = manifest.files.index(listed)
+        manifest = replace(manifest, files=(*manifest.files[:at], *files, *manifest.files[at + 1 :]))
         self._write(manifest)
-        return manifest
+        return manifest, files
+
+    def _file_of(self, segments: list[SegmentInfo]) -> ArchivedFile:
+        paths = [info.path for info in segments]
+        return archive_segments(
+            self._fs, self._paths.archive, paths, identity=self._identity, schema=self._schema
+        )
 
     def _write(self, manifest: ArchiveManifest) -> None:
         """Make the manifest durable; what was only read may be the work of a sync that failed."""
@@ -234,3 +267,7 @@ class Archiver:
     def _is_retired(self, manifest: ArchiveManifest | None, name: str) -> bool:
         found = parse_archive_name(name)
         return manifest is not None and found is not None and found[2] < manifest.start_seq
+
+
+def _after(segments: list[SegmentInfo], file: ArchivedFile) -> list[SegmentInfo]:
+    return [info for info in segments if info.last_seq > file.last_seq]

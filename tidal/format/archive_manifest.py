@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from tidal.errors import FormatError
 from tidal.format.document import bytes_of, decode_document, encode_document, integer_of
@@ -19,20 +19,30 @@ from tidal.format.segment import NO_HASH, STORE_ID_BYTES, LogIdentity
 from tidal.records import record
 
 ARCHIVE_MANIFEST_NAME: Final = "manifest.json"
-ARCHIVE_MANIFEST_FORMAT: Final = 1
+ARCHIVE_MANIFEST_FORMAT: Final = 2
+ARCHIVE_MANIFEST_FORMAT_SINGLE: Final = 1  # where each file is of one segment
 ARCHIVE_MANIFEST_BYTES_MAX: Final = 1 << 27  # of some 300,000 files
 
 _FIELDS: Final = ("store_id", "region", "shard", "start_seq", "start_hash", "files")
 _FILE_FIELDS: Final = (
     "base_seq", "last_seq", "size", "min_time", "max_time", "types", "final_hash", "header_hash"
 )  # fmt: skip
+_SEGMENTS: Final = "segments"  # of a file of several: the ends of all but the last
+_END_FIELDS: Final = ("last_seq", "final_hash")
 _TYPES_BYTES = 32
 _I64 = 1 << 63
 
 
+class SegmentEnd(NamedTuple):
+    """Where a segment of the log ended."""
+
+    last_seq: int
+    final_hash: bytes
+
+
 @record
 class ArchivedFile:
-    """A file of the archive, of one segment. ``size`` in bytes; times in ns, both ends included."""
+    """A file of the archive, of one segment or more. ``size`` in bytes; times in ns, both ends included."""
 
     base_seq: int
     last_seq: int
@@ -40,12 +50,22 @@ class ArchivedFile:
     min_time: int
     max_time: int
     types: TypeSet
-    final_hash: bytes  # of the segment
+    final_hash: bytes  # of the last segment
     header_hash: bytes  # stands for every byte of the file
+    segments: tuple[SegmentEnd, ...] = ()  # those before the last
 
     @property
     def events(self) -> int:
         return self.last_seq - self.base_seq + 1
+
+    def has_segment(self, base_seq: int, last_seq: int, final_hash: bytes) -> bool:
+        """Return whether one of its segments has exactly these events and this final hash."""
+        first = self.base_seq
+        for end in (*self.segments, SegmentEnd(self.last_seq, self.final_hash)):
+            if first == base_seq:
+                return end == (last_seq, final_hash)
+            first = end.last_seq + 1
+        return False
 
 
 @record
@@ -67,6 +87,12 @@ class ArchiveManifest:
         for file in self.files:
             if file.base_seq != last + 1 or not file.base_seq <= file.last_seq <= SEQ_MAX or file.size < 1:
                 raise ValueError(f"events {file.base_seq} to {file.last_seq} listed after event {last}")
+            for end in file.segments:
+                if not last < end.last_seq < file.last_seq:
+                    raise ValueError(
+                        f"a segment that ends at {end.last_seq} within {file.base_seq} to {file.last_seq}"
+                    )
+                last = end.last_seq
             last = file.last_seq
 
     @property
@@ -89,18 +115,17 @@ class ArchiveManifest:
         place = bisect.bisect_right(self.files, seq, key=lambda file: file.base_seq) - 1
         return self.files[place] if place >= 0 and seq <= self.files[place].last_seq else None
 
-    def file_like(self, base_seq: int, last_seq: int, final_hash: bytes) -> ArchivedFile | None:
-        """Return the file of exactly the segment with these events and this final hash, or None."""
+    def file_with(self, base_seq: int, last_seq: int, final_hash: bytes) -> ArchivedFile | None:
+        """Return the file that has the segment of exactly these events and this final hash, or None."""
         file = self.file_of(base_seq)
-        alike = file and (file.base_seq, file.last_seq, file.final_hash) == (base_seq, last_seq, final_hash)
-        return file if alike else None
+        return file if file is not None and file.has_segment(base_seq, last_seq, final_hash) else None
 
 
 def encode_archive_manifest(manifest: ArchiveManifest) -> bytes:
     """Return the bytes of a manifest; equal manifests give equal bytes."""
     return encode_document(
         {
-            "format": ARCHIVE_MANIFEST_FORMAT,
+            "format": _format_of(manifest.files),
             "store_id": manifest.store_id.hex(),
             "region": manifest.region,
             "shard": manifest.shard,
@@ -111,24 +136,40 @@ def encode_archive_manifest(manifest: ArchiveManifest) -> bytes:
     )
 
 
+def _format_of(files: Sequence[ArchivedFile]) -> int:
+    several = any(file.segments for file in files)
+    return ARCHIVE_MANIFEST_FORMAT if several else ARCHIVE_MANIFEST_FORMAT_SINGLE
+
+
 def _row(file: ArchivedFile) -> dict[str, Any]:
-    values = ((field, getattr(file, field)) for field in _FILE_FIELDS)
+    row = _fields_of(file, _FILE_FIELDS)
+    return (
+        row | {_SEGMENTS: [_fields_of(end, _END_FIELDS) for end in file.segments]} if file.segments else row
+    )
+
+
+def _fields_of(item: object, fields: Sequence[str]) -> dict[str, Any]:
+    values = ((field, getattr(item, field)) for field in fields)
     return {field: value.hex() if isinstance(value, bytes) else value for field, value in values}
 
 
 def decode_archive_manifest(data: bytes) -> ArchiveManifest:
     """Return what encode_archive_manifest wrote; FormatError for any other bytes, or FormatTooNew."""
     body = decode_document(
-        data, version=ARCHIVE_MANIFEST_FORMAT, fields=_FIELDS, bytes_max=ARCHIVE_MANIFEST_BYTES_MAX
-    )
+        data, version=ARCHIVE_MANIFEST_FORMAT, fields=_FIELDS, bytes_max=ARCHIVE_MANIFEST_BYTES_MAX,
+        oldest=ARCHIVE_MANIFEST_FORMAT_SINGLE,
+    )  # fmt: skip
     if not isinstance(body["files"], list):
         raise FormatError("files is no list")
+    files = tuple(map(_file, body["files"]))
+    if body["format"] != _format_of(files):
+        raise FormatError(f"format {body['format']} of files that are written as another")
     try:
         return ArchiveManifest(
             store_id=bytes_of(body, "store_id", STORE_ID_BYTES),
             start_seq=integer_of(body, "start_seq"),
             start_hash=bytes_of(body, "start_hash", HASH_BYTES),
-            files=_files(body["files"]),
+            files=files,
             region=integer_of(body, "region"),
             shard=integer_of(body, "shard"),
         )
@@ -136,14 +177,29 @@ def decode_archive_manifest(data: bytes) -> ArchiveManifest:
         raise FormatError(str(error)) from None
 
 
-def _files(rows: Sequence[object]) -> tuple[ArchivedFile, ...]:
-    files = []
-    for row in rows:
-        if not isinstance(row, dict) or row.keys() != set(_FILE_FIELDS):
-            raise FormatError(f"a file without exactly the fields {', '.join(_FILE_FIELDS)}")
-        base_seq, last_seq, size = (integer_of(row, field) for field in ("base_seq", "last_seq", "size"))
-        min_time, max_time = (integer_of(row, field, -_I64, _I64 - 1) for field in ("min_time", "max_time"))
-        types = bytes_of(row, "types", _TYPES_BYTES)
-        hashes = (bytes_of(row, field, HASH_BYTES) for field in ("final_hash", "header_hash"))
-        files.append(ArchivedFile(base_seq, last_seq, size, min_time, max_time, types, *hashes))
-    return tuple(files)
+def _file(row: object) -> ArchivedFile:
+    body = _checked(row, _FILE_FIELDS, "a file")
+    base_seq, last_seq, size = (integer_of(body, field) for field in ("base_seq", "last_seq", "size"))
+    min_time, max_time = (integer_of(body, field, -_I64, _I64 - 1) for field in ("min_time", "max_time"))
+    types = bytes_of(body, "types", _TYPES_BYTES)
+    final_hash, header_hash = (bytes_of(body, field, HASH_BYTES) for field in ("final_hash", "header_hash"))
+    ends = body.get(_SEGMENTS)
+    if ends is not None and (not isinstance(ends, list) or not ends):
+        raise FormatError(f"{_SEGMENTS} is no list of segments")
+    segments = tuple(map(_end, ends or ()))
+    return ArchivedFile(
+        base_seq, last_seq, size, min_time, max_time, types, final_hash, header_hash, segments
+    )  # fmt: skip
+
+
+def _end(row: object) -> SegmentEnd:
+    body = _checked(row, _END_FIELDS, "a segment")
+    return SegmentEnd(integer_of(body, "last_seq"), bytes_of(body, "final_hash", HASH_BYTES))
+
+
+def _checked(row: object, fields: Sequence[str], what: str) -> dict[str, Any]:
+    if not isinstance(row, dict) or row.keys() - {_SEGMENTS} != set(fields):
+        raise FormatError(f"{what} without exactly the fields {', '.join(fields)}")
+    if _SEGMENTS in row and fields is not _FILE_FIELDS:
+        raise FormatError(f"{what} that has {_SEGMENTS}")
+    return row

@@ -30,8 +30,12 @@ def encode_document(body: Mapping[str, object]) -> bytes:
     return _with_digest(body, _digest(body))
 
 
-def decode_document(data: bytes, *, version: int, fields: Collection[str], bytes_max: int) -> dict[str, Any]:
+def decode_document(
+    data: bytes, *, version: int, fields: Collection[str], bytes_max: int, oldest: int | None = None
+) -> dict[str, Any]:
     """Return the content of a document with exactly these fields besides its hash; types are not checked.
+
+    Its format is ``version``, or one from ``oldest`` on.
 
     FormatTooNew for a format above ``version`` whose hash is good; FormatError for anything else that
     encode_document does not make, and for more than ``bytes_max`` bytes.
@@ -52,7 +56,8 @@ def decode_document(data: bytes, *, version: int, fields: Collection[str], bytes
     found = body.get("format")
     if type(found) is int and found > version:
         raise FormatTooNew(f"format {found}; this tidal reads up to {version}: upgrade it")
-    if type(found) is not int or found != version or body.keys() != {"format", *fields}:
+    first = version if oldest is None else oldest
+    if type(found) is not int or not first <= found <= version or body.keys() != {"format", *fields}:
         raise FormatError(f"format {found!r} with the fields {', '.join(sorted(body))}")
     return body
 

@@ -73,6 +73,11 @@ class SegmentInfo:
         link_hash = self.final_hash if self.batches else header.previous
         return Link(self.last_seq, link_hash, header.log.epoch, self.path.name)
 
+    def continues(self, before: SegmentInfo) -> bool:
+        """Return whether this is the next segment of the same log and epoch."""
+        follows = (self.base_seq, self.header.previous) == (before.last_seq + 1, before.final_hash)
+        return follows and self.header.log == before.header.log
+
     @property
     def listing(self) -> ListedSegment:
         """How the manifest lists this segment once it is sealed."""

@@ -7,20 +7,25 @@ from pathlib import Path
 import tidal
 from benchmarks.common import Events, ingest, schema
 from benchmarks.peers import peer
-from tidal.archive import archive_segment
+from tidal.archive import archive_segments
 from tidal.durable import OsFileSystem
 from tidal.store import StorePaths
 from tidal.wal.segments import check_ends, list_segments
 
 
 def archive(folder: Path, events: Events) -> list[Path]:
-    """Write the events to a store's log, archive all of it, and return the archive's files, oldest first."""
+    """Write the events to a store's log, archive all of it, and return the archive's files, oldest first.
+
+    They are those that db.archive() makes of a backlog like this one, of 128 MiB at most.
+    """
     fs, paths = OsFileSystem(), StorePaths(folder)
     with tidal.open(folder, schema=schema(), sync="os", checkpoint_bytes=None) as db:
         ingest(db, events)
-    for _, segment in list_segments(fs, paths.wal):
-        identity = check_ends(fs, segment, None).header.log
-        archive_segment(fs, paths.archive, segment, identity=identity, schema=schema())
+    segments = [segment for _, segment in list_segments(fs, paths.wal)]
+    identity = check_ends(fs, segments[0], None).header.log
+    while segments:
+        made = archive_segments(fs, paths.archive, segments, identity=identity, schema=schema())
+        segments = [it for it in segments if check_ends(fs, it, None).last_seq > made.last_seq]
     return sorted(paths.archive.glob("*.arc"))
 
 

@@ -26,7 +26,7 @@ from golden_v1 import (
 )
 
 import tidal
-from tidal.archive import archive_segment, dictionaries, writer
+from tidal.archive import archive_segments, dictionaries, writer
 from tidal.durable import OsFileSystem
 from tidal.format.archive import archive_name
 
@@ -35,8 +35,8 @@ def main() -> None:
     made = make_segment(expected(), log=IDENTITY, created_at=EPOCH)
     _write(FOLDER / made.name, made.data)
     with tempfile.TemporaryDirectory() as folder:
-        archived = archive_segment(
-            OsFileSystem(), Path(folder), FOLDER / made.name, identity=IDENTITY, schema=schema()
+        archived = archive_segments(
+            OsFileSystem(), Path(folder), [FOLDER / made.name], identity=IDENTITY, schema=schema()
         )
         name = archive_name(IDENTITY, archived.base_seq)
         _write(FOLDER / name, (Path(folder) / name).read_bytes())
@@ -45,7 +45,9 @@ def main() -> None:
         mock.patch.object(writer, "DICTIONARY_EVENTS_MIN", 1),
         mock.patch.object(dictionaries, "_GAIN", 1000),  # though they do not pay
     ):
-        archive_segment(OsFileSystem(), Path(folder), FOLDER / made.name, identity=IDENTITY, schema=schema())
+        archive_segments(
+            OsFileSystem(), Path(folder), [FOLDER / made.name], identity=IDENTITY, schema=schema()
+        )
         _write(DICTIONARIES / name, (Path(folder) / name).read_bytes())
     with tempfile.TemporaryDirectory() as folder:
         _make_store(Path(folder) / "s")

@@ -18,6 +18,7 @@ from tidal.errors import FormatError, FormatTooNew, SchemaError
 from tidal.format.archive_manifest import (
     ArchivedFile,
     ArchiveManifest,
+    SegmentEnd,
     decode_archive_manifest,
     encode_archive_manifest,
 )
@@ -119,7 +120,17 @@ def _log_manifest(rng: np.random.Generator) -> bytes:
 
 def _archive_manifest(rng: np.random.Generator) -> bytes:
     files = tuple(
-        ArchivedFile(1 + 9 * n, 9 + 9 * n, 700, -5, 99, b"\1" + bytes(31), rng.bytes(32), rng.bytes(32))
+        ArchivedFile(
+            1 + 9 * n,
+            9 + 9 * n,
+            700,
+            -5,
+            99,
+            b"\1" + bytes(31),
+            rng.bytes(32),
+            rng.bytes(32),
+            tuple(SegmentEnd(9 * n + end, rng.bytes(32)) for end in range(3, 3 + int(rng.integers(0, 3)))),
+        )
         for n in range(int(rng.integers(0, 3)))
     )
     return encode_archive_manifest(ArchiveManifest(IDENTITY.store_id, files=files))

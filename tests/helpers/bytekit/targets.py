@@ -38,6 +38,7 @@ from tidal.format import archive, columns, dictionary, frame, payload, segment, 
 from tidal.format.archive_manifest import (
     ArchivedFile,
     ArchiveManifest,
+    SegmentEnd,
     decode_archive_manifest,
     encode_archive_manifest,
 )
@@ -360,7 +361,15 @@ def _log_manifest(rng: random.Random) -> bytes:
 def _archive_manifest(rng: random.Random) -> bytes:
     files = tuple(
         ArchivedFile(
-            1 + 9 * n, 9 + 9 * n, 700, -5, 99, b"\1" + bytes(31), bytes([n]) * 32, bytes([n + 1]) * 32
+            1 + 9 * n,
+            9 + 9 * n,
+            700,
+            -5,
+            99,
+            b"\1" + bytes(31),
+            bytes([n]) * 32,
+            bytes([n + 1]) * 32,
+            tuple(SegmentEnd(9 * n + end, bytes([end]) * 32) for end in range(3, 3 + rng.randrange(3))),
         )
         for n in range(rng.randrange(4))
     )
