@@ -84,28 +84,39 @@ cdef void split_deltas(
                 out[i] = <uint8_t>(codes[i] >> shift)
 
 
-cdef void join_words(const uint8_t *planes, Py_ssize_t count, int width, uint64_t *words_out) noexcept nogil:
-    cdef Py_ssize_t block, start, i, size
-    cdef int plane, shift
-    cdef const uint8_t *source
-    for block in range((count + BLOCK - 1) // BLOCK):
-        start = block * BLOCK
-        size = min(<Py_ssize_t>BLOCK, count - start)
-        source = planes + start
-        for i in range(size):
-            words_out[start + i] = source[i]
-        for plane in range(1, width):
-            shift = 8 * plane
-            source = planes + plane * count + start
-            for i in range(size):
-                words_out[start + i] |= <uint64_t>source[i] << shift
-
-
-cdef void sum_deltas(uint64_t *words, Py_ssize_t count, uint64_t base) noexcept nogil:
+cdef inline void join_block(
+    const uint8_t *planes, Py_ssize_t count, int width, Py_ssize_t size, uint64_t *words_out
+) noexcept nogil:
+    # The planes begin at the block's first word; each is ``count`` bytes after the one before it.
     cdef Py_ssize_t i
-    for i in range(count):
-        base += unzigzag(words[i])
-        words[i] = base
+    cdef int plane, shift
+    for i in range(size):
+        words_out[i] = planes[i]
+    for plane in range(1, width):
+        shift = 8 * plane
+        planes += count
+        for i in range(size):
+            words_out[i] |= <uint64_t>planes[i] << shift
+
+
+cdef void join_words(const uint8_t *planes, Py_ssize_t count, int width, uint64_t *words_out) noexcept nogil:
+    cdef Py_ssize_t start = 0
+    while start < count:
+        join_block(planes + start, count, width, min(<Py_ssize_t>BLOCK, count - start), words_out + start)
+        start += BLOCK
+
+
+cdef void join_deltas(
+    const uint8_t *planes, Py_ssize_t count, int width, uint64_t base, uint64_t *words_out
+) noexcept nogil:
+    cdef Py_ssize_t start = 0, i, size
+    while start < count:
+        size = min(<Py_ssize_t>BLOCK, count - start)
+        join_block(planes + start, count, width, size, words_out + start)
+        for i in range(start, start + size):
+            base += unzigzag(words_out[i])
+            words_out[i] = base
+        start += BLOCK
 
 
 cdef void measure_words(const uint64_t *words, Py_ssize_t count, Spread *spread_out) noexcept nogil:
@@ -284,8 +295,7 @@ def join_delta(const uint8_t[::1] planes, Py_ssize_t count, int width, uint64_t 
     words = np.empty(count, np.uint64)
     cdef uint64_t[::1] out = words
     with nogil:
-        join_words(&planes[0], count, width, &out[0])
-        sum_deltas(&out[0], count, base)
+        join_deltas(&planes[0], count, width, base, &out[0])
     return words
 
 

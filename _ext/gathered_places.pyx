@@ -14,9 +14,9 @@ from libc.string cimport memset
 from posix.stdlib cimport posix_memalign
 
 from tidal._ext.arena cimport arena_ensure
-from tidal._ext.decay cimport Events, ShardState, find_or_insert, hash_ids, ingest_chunk
+from tidal._ext.decay cimport Events, ShardState, find_or_insert, ingest_chunk
 from tidal._ext.gathering cimport Gathering, arrive
-from tidal._ext.index cimport NOT_FOUND, index_ensure, index_guess, mix, shard_of_hash, tag_of
+from tidal._ext.index cimport NOT_FOUND, home_of, index_ensure, index_guess, mix, shard_of_hash, tag_of
 from tidal._ext.layout cimport LINE, HotRecord, acquire, prefetch, stream_end, stream_line, unlock
 from tidal._ext.shards cimport SHARDS_MAX, ShardSet
 
@@ -311,7 +311,8 @@ cdef class GatheredPlaces(Gathering):
         cdef const HotRecord *rows = state.arena.rows
         cdef int64_t earliest
         cdef uint64_t new
-        if not self.mark_wanted(number, &earliest):
+        new = self.mark_wanted(number, &earliest)
+        if new == 0:
             for rank in range(first, end):
                 prefetch(&rows[self.slots[rank]])  # of none: that is no access
             return 0
@@ -330,37 +331,42 @@ cdef class GatheredPlaces(Gathering):
         unlock(&state.records)
         return 0
 
-    cdef bint mark_wanted(self, uint32_t number, int64_t *earliest_out) noexcept nogil:
-        """Mark the words that events need for the first time; return whether there are any."""
+    cdef uint32_t mark_wanted(self, uint32_t number, int64_t *earliest_out) noexcept nogil:
+        """Mark the words that events need for the first time; return how many there are."""
         cdef Heap *heap = &self.heaps[number]
         cdef const Chunk *chunk = heap.first
         cdef uint32_t *slot
-        cdef bint any = False
+        cdef uint32_t wanted = 0
         cdef int64_t i
         earliest_out[0] = INT64_MAX
         while chunk != NULL:
             for i in range(count_in(heap, chunk)):
                 slot = &self.slots[chunk.events[i].rank]
-                any |= slot[0] == UNUSED
+                wanted += slot[0] == UNUSED
                 slot[0] = min(slot[0], <uint32_t>WANTED)
                 earliest_out[0] = min(earliest_out[0], chunk.events[i].t)
             chunk = chunk.next
-        return any
+        return wanted
 
-    cdef uint64_t guess_slots(self, const ShardState *state, uint32_t first, uint32_t end) noexcept nogil:
+    cdef uint64_t guess_slots(self, const ShardState *state, uint32_t rank, uint32_t end) noexcept nogil:
         """Give the words that are wanted their likely slots; return how many have none, most likely."""
+        cdef uint32_t[LOOKED_UP] ranks
         cdef uint32_t[LOOKED_UP] tags
-        cdef uint32_t i, size, slot
+        cdef uint32_t i, found, slot
         cdef uint64_t unknown = 0
-        while first < end:
-            size = min(<uint32_t>LOOKED_UP, end - first)
-            hash_ids(&state.index, &self.words.ids[first], 0, size, tags)
-            for i in range(size):
-                if self.slots[first + i] == WANTED:
-                    slot = index_guess(&state.index, tags[i])
-                    unknown += slot == NOT_FOUND
-                    self.slots[first + i] = WANTED if slot == NOT_FOUND else slot
-            first += size
+        while rank < end:
+            found = 0
+            while rank < end and found < LOOKED_UP:
+                if self.slots[rank] == WANTED:
+                    ranks[found] = rank
+                    tags[found] = tag_of(mix(self.words.ids[rank]))
+                    prefetch(&state.index.cells[home_of(&state.index, tags[found])])
+                    found += 1
+                rank += 1
+            for i in range(found):
+                slot = index_guess(&state.index, tags[i])
+                unknown += slot == NOT_FOUND
+                self.slots[ranks[i]] = WANTED if slot == NOT_FOUND else slot
         return unknown
 
     cdef int apply_chunk(self, ShardState *state, const Chunk *chunk, int64_t count) noexcept nogil:

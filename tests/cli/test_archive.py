@@ -38,7 +38,8 @@ def test_what_it_did(busy: Path, tidal_command: Command) -> None:
     assert (answer.code, answer.err) == (0, "")
     files = sorted((busy / "archive").glob("*.arc"))
     after = sorted(path.name for path in (busy / "wal").glob("*.seg"))
-    assert answer.json["archived"]["files"] == len(files) == len(before) - len(after) > 3
+    assert answer.json["archived"]["files"] == len(files) > 0
+    assert len(before) - len(after) > 3
     assert answer.json["archived"]["bytes"] == sum(path.stat().st_size for path in files)
     assert answer.json["held_by"] == "checkpoint"
     assert answer.json["disk_usage"]["archive"] == sum(

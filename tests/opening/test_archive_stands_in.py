@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import tidal
 from tests.opening.conftest import checkpoints, content, digest_of, fill, flip, open_small, segments
+from tidal.archive import read_archive_manifest, upkeep, write_archive_manifest
+from tidal.durable import OsFileSystem
 from tidal.format.archive import archive_name
 from tidal.format.segment import LogIdentity
+from tidal.inspect import verify
+
+IDENTITY = LogIdentity(bytes(16), 0)
+
+
+def archive_files(folder: Path) -> list[Path]:
+    return sorted((folder / "archive").glob("*.arc"))
 
 
 def recovery_of(db: tidal.TidalDb) -> tidal.RecoveryReport:
@@ -17,9 +27,10 @@ def recovery_of(db: tidal.TidalDb) -> tidal.RecoveryReport:
     return db.recovery
 
 
-@pytest.fixture
-def both(tmp_path: Path) -> Path:
+@pytest.fixture(params=[1, upkeep.FILE_LOG_BYTES], ids=["a file each", "together"])
+def both(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Path:
     """600 events; the first 400 are archived, and a crash kept their segments in the log."""
+    monkeypatch.setattr(upkeep, "FILE_LOG_BYTES", request.param)
     path = tmp_path / "both"
     db = open_small(path)
     for _ in range(2):
@@ -29,12 +40,26 @@ def both(tmp_path: Path) -> Path:
     kept = {file: file.read_bytes() for file in segments(path)}
     manifest = (path / "wal" / "manifest.json").read_bytes()
     db.checkpoint()  # so that the second newest is at 400
-    assert len(db.archive().archived) == 4
+    ends = [100, 200, 300, 400] if request.param == 1 else [400]
+    assert [file.last_seq for file in db.archive().archived] == ends
     db._release()
     for file, data in kept.items():
         file.write_bytes(data)
     (path / "wal" / "manifest.json").write_bytes(manifest)
     return path
+
+
+def test_log_and_archive_agree(both: Path) -> None:
+    assert [finding.code for finding in verify(both).findings if finding.severity == "damage"] == []
+    manifest = read_archive_manifest(OsFileSystem(), both / "archive", None)
+    assert manifest is not None
+    lying = [
+        replace(file, segments=tuple(end._replace(final_hash=bytes(32)) for end in file.segments))
+        for file in manifest.files
+    ]
+    write_archive_manifest(OsFileSystem(), both / "archive", replace(manifest, files=tuple(lying)))
+    damage = [finding.first_seq for finding in verify(both).findings if finding.code == "archive-misfit"]
+    assert damage == ([] if len(lying) > 1 else [1, 101, 201])
 
 
 def test_a_damaged_segment_that_is_archived_is_put_aside(both: Path) -> None:
@@ -66,7 +91,7 @@ def test_a_damaged_segment_whose_archive_is_damaged_too_is_refused(both: Path) -
     for path in checkpoints(both):
         path.unlink()
     flip(segments(both)[1], 300)
-    flip(both / "archive" / archive_name(LogIdentity(bytes(16), 0), 101), 500)
+    flip([path for path in archive_files(both) if path.name <= archive_name(IDENTITY, 101)][-1], 500)
     before = content(both)
     with pytest.raises(tidal.CorruptLog):
         tidal.open(both)

@@ -17,6 +17,7 @@ cdef void join_words(const uint8_t *planes, Py_ssize_t count, int width, uint64_
 
 # the same for zigzag differences; the first word is taken as the base and differs by 0
 cdef void split_deltas(const uint64_t *words, Py_ssize_t count, int width, uint8_t *planes_out) noexcept nogil
-cdef void sum_deltas(uint64_t *words, Py_ssize_t count, uint64_t base) noexcept nogil
+cdef void join_deltas(
+    const uint8_t *planes, Py_ssize_t count, int width, uint64_t base, uint64_t *words_out) noexcept nogil
 
 cdef void measure_words(const uint64_t *words, Py_ssize_t count, Spread *spread_out) noexcept nogil

@@ -8,7 +8,7 @@ one run of events without a gap. docs/format/archive.md has the fields.
 from __future__ import annotations
 
 import bisect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from tidal.errors import FormatError
@@ -58,14 +58,13 @@ class ArchivedFile:
     def events(self) -> int:
         return self.last_seq - self.base_seq + 1
 
-    def has_segment(self, base_seq: int, last_seq: int, final_hash: bytes) -> bool:
-        """Return whether one of its segments has exactly these events and this final hash."""
+    @property
+    def ends(self) -> Iterator[tuple[int, SegmentEnd]]:
+        """Each segment of the file: the sequence that it begins at, and its end."""
         first = self.base_seq
         for end in (*self.segments, SegmentEnd(self.last_seq, self.final_hash)):
-            if first == base_seq:
-                return end == (last_seq, final_hash)
+            yield first, end
             first = end.last_seq + 1
-        return False
 
 
 @record
@@ -118,7 +117,8 @@ class ArchiveManifest:
     def file_with(self, base_seq: int, last_seq: int, final_hash: bytes) -> ArchivedFile | None:
         """Return the file that has the segment of exactly these events and this final hash, or None."""
         file = self.file_of(base_seq)
-        return file if file is not None and file.has_segment(base_seq, last_seq, final_hash) else None
+        sought = base_seq, SegmentEnd(last_seq, final_hash)
+        return file if file is not None and sought in file.ends else None
 
 
 def encode_archive_manifest(manifest: ArchiveManifest) -> bytes:
@@ -183,10 +183,10 @@ def _file(row: object) -> ArchivedFile:
     min_time, max_time = (integer_of(body, field, -_I64, _I64 - 1) for field in ("min_time", "max_time"))
     types = bytes_of(body, "types", _TYPES_BYTES)
     final_hash, header_hash = (bytes_of(body, field, HASH_BYTES) for field in ("final_hash", "header_hash"))
-    ends = body.get(_SEGMENTS)
-    if ends is not None and (not isinstance(ends, list) or not ends):
+    ends = body.get(_SEGMENTS, ())
+    if _SEGMENTS in body and (not isinstance(ends, list) or not ends):
         raise FormatError(f"{_SEGMENTS} is no list of segments")
-    segments = tuple(map(_end, ends or ()))
+    segments = tuple(map(_end, ends))
     return ArchivedFile(
         base_seq, last_seq, size, min_time, max_time, types, final_hash, header_hash, segments
     )  # fmt: skip

@@ -33,6 +33,7 @@ from tidal.format.archive_manifest import (
     ARCHIVE_MANIFEST_NAME,
     ArchivedFile,
     ArchiveManifest,
+    SegmentEnd,
     decode_archive_manifest,
 )
 from tidal.format.dictionary import stored_bytes
@@ -207,6 +208,13 @@ class ArchiveFacts:
     manifest: ArchiveManifest | None = None
     headers: tuple[ArchiveHeader, ...] = ()  # of the files whose header is good, by sequence
     unlisted: tuple[tuple[Path, ArchiveHeader], ...] = ()
+
+    def segments_of(self, header: ArchiveHeader) -> list[tuple[int, SegmentEnd]]:
+        """Return the segments of a file as the manifest has them: where each begins, and its end."""
+        file = self.manifest.file_of(header.base_seq) if self.manifest else None
+        if file is not None and file.header_hash == header_hash(header):
+            return list(file.ends)
+        return [(header.base_seq, SegmentEnd(header.last_seq, header.final_hash))]
 
 
 def check_archive(

@@ -172,14 +172,14 @@ def _check_agreement(
     # What the manifest does not list is never read: in a copy it may be newer than the end of the log there.
     unlisted = {header.base_seq for _, header in archive.unlisted}
     for header in archive.headers:
-        held = log.heads.get(header.base_seq, (header.last_seq, header.final_hash))
-        if held != (header.last_seq, header.final_hash):
-            if header.base_seq in unlisted:
-                continue
-            what = f"the log holds other events from {header.base_seq} on than the archive"
-            book.damage("archive-misfit", paths.archive, what, seqs=(header.base_seq, header.last_seq))
-        elif book.is_good(paths.archive / archive_name(header.log, header.base_seq)):
-            book.recode(paths.wal / segment_name(header.log, header.base_seq), "segment-archived")
+        if header.base_seq in unlisted:
+            continue
+        for base_seq, end in archive.segments_of(header):
+            if log.heads.get(base_seq, end) != end:
+                what = f"the log holds other events from {base_seq} on than the archive"
+                book.damage("archive-misfit", paths.archive, what, seqs=(base_seq, end.last_seq))
+            elif book.is_good(paths.archive / archive_name(header.log, header.base_seq)):
+                book.recode(paths.wal / segment_name(header.log, base_seq), "segment-archived")
     for path, header in archive.unlisted:
         if log.events and header.base_seq >= log.events[0]:
             book.note("leftover", path, "not in the archive's manifest: it was being written")

@@ -15,14 +15,16 @@ from tidal.schema.events import NOTE_TYPE_ID, U64, CodedIds, EventBatch, Ids, pl
 
 Columns = tuple[Ids, NDArray[np.float32], NDArray[np.int64]]  # entities, weights, times
 
-GATHERED_EVENTS: Final = 1 << 21  # 42 MB; of more, more are about one entity
+GATHERED_BYTES: Final = 1 << 26  # of more events, more are about one entity; 16 bytes by place, 20 by id
+_ID_BYTES: Final = 20  # of an event that waits with its entity's id, and with a place
+_PLACE_BYTES: Final = 16
 ENTITIES_MIN: Final = 1 << 18  # whose records, 17 MB, leave no room in the cache for much else
 
 
 class LedgerGathering:
     """Batches on their way to a ledger, which has them all at the end of the ``with`` block.
 
-    With ENTITIES_MIN entities and more, up to GATHERED_EVENTS wait to be applied by entity. Where the block
+    With ENTITIES_MIN entities and more, up to GATHERED_BYTES wait to be applied by entity. Where the block
     ends by an error, those that wait are dropped.
     """
 
@@ -46,7 +48,7 @@ class LedgerGathering:
                 gathered.add_places(entities.places, self._rank(entities.words), weights, times)
             else:
                 gathered.add_ids(plain_ids(entities), weights, times)
-        if sum(map(len, self._by_id.values())) >= GATHERED_EVENTS:
+        if sum(it.waiting_bytes for it in self._by_id.values()) >= GATHERED_BYTES:
             self._apply()
 
     def _rank(self, words: U64) -> RankedWords:
@@ -93,8 +95,9 @@ class _Gathered:
         self._ids.apply()
         self._places.apply()
 
-    def __len__(self) -> int:
-        return len(self._ids) + len(self._places)
+    @property
+    def waiting_bytes(self) -> int:
+        return _ID_BYTES * len(self._ids) + _PLACE_BYTES * len(self._places)
 
 
 def by_type(batch: EventBatch) -> Iterator[tuple[int, Columns]]:
