@@ -15,7 +15,7 @@ from tidal.schema.events import NOTE_TYPE_ID, U64, CodedIds, EventBatch, Ids, pl
 
 Columns = tuple[Ids, NDArray[np.float32], NDArray[np.int64]]  # entities, weights, times
 
-GATHERED_BYTES: Final = 1 << 26  # of more events, more are about one entity; 16 bytes by place, 20 by id
+GATHERED_BYTES: Final = 1 << 25  # of more events, more are about one entity; 16 bytes by place, 20 by id
 _ID_BYTES: Final = 20  # of an event that waits with its entity's id, and with a place
 _PLACE_BYTES: Final = 16
 ENTITIES_MIN: Final = 1 << 18  # whose records, 17 MB, leave no room in the cache for much else
