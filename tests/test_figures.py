@@ -43,6 +43,7 @@ README = {
     r"order lines.*\| ([\d.]+) bytes": LINES,
     r"opening a store.*\| ([\d.]+) s": measured("P7", "300,000 in the log"),
     r"best hundred.*\| ([\d.]+) ms": measured("P5", r"top\(100\) by score"),
+    r"live state again.*\| (\d+) to (\d+) million": span(measured("P3", "^archive replayed")),
     r"JSON Lines.*\| ([\d.]+) million": measured("P10", "^export, JSON Lines"),
     r"idle entity.*\| (\d+); (\d+) bytes": ENTITY,
 }  # fmt: skip

@@ -144,6 +144,17 @@ def test_with_other_windows_and_half_lives(windows: tuple[str, ...], half_lives:
     assert counters(together) == counters(alone)
 
 
+@pytest.mark.parametrize("windows", [(), ("24h",), ALL])
+def test_events_that_come_backwards_in_time(windows: tuple[str, ...]) -> None:
+    """The newest of each shard is the first of those that are applied last."""
+    events = stream(3600.0)
+    events.timestamp[-16_000:] = events.timestamp[-16_000:][::-1].copy()
+    together, alone = twins(events, schema(windows), 4)
+    assert together.newest() == alone.newest() == int(events.timestamp.max())
+    assert together.state_digest() == alone.state_digest()
+    assert counters(together) == counters(alone)
+
+
 def test_events_of_several_types_with_notes_between_them() -> None:
     both = SchemaBuilder().signal("view", half_life="1d").signal("like", half_life="7d").build()
     events = stream(3600.0, types=2)

@@ -16,7 +16,8 @@ cdef struct Arrivals:
 
 cdef inline void arrive(Arrivals *arrivals, uint32_t shard, int64_t t) noexcept nogil:
     arrivals.newest[shard] = max(arrivals.newest[shard], t)
-    arrivals.late[shard] += is_late(t, &arrivals.late_before[shard], arrivals.fine_ns)
+    if arrivals.fine_ns:
+        arrivals.late[shard] += is_late(t, &arrivals.late_before[shard], arrivals.fine_ns)
 
 
 cdef class Gathering:

@@ -1,11 +1,11 @@
-"""Archive files: one sealed segment of the log each, encoded anew to be small and to be read alone.
+"""Archive files: a sealed segment of the log, or several in a row, encoded anew to be small and read alone.
 
     +--------------+--------+---------------------------+--------------+--------+--------------+---------+
     | header <352> | schema | directory <112 x blocks   | dictionaries | blocks | dictionaries | <48 x d |
     |              | (JSON) |   + 48 x dictionaries>    |              |        |    again     |  again> |
     +--------------+--------+---------------------------+--------------+--------+--------------+---------+
 
-A block is a payload as in the log (payload.py), of up to 65,536 events: the segment's batches joined, so
+A block is a payload as in the log (payload.py), of up to 65,536 events: the segments' batches joined, so
 that a thousand calls with one event each take no more than one call with a thousand. The directory says of
 each block what a reader needs to pass it by, and the hash of its bytes. The header's hash covers the
 hashes of schema, directory, dictionaries and blocks, so no byte of the file is outside every hash.
@@ -14,7 +14,8 @@ Dictionaries (dictionary.py) are there where they make the file smaller; without
 Two hashes stand for the whole: *stored hash* of the bytes after the directory, and *plain hash* of the
 events that they stand for (PlainHash), which does not depend on how events were cut into batches or encoded.
 
-*Previous* and *final hash* are those of the segment: the chain of the log goes on through its archive.
+*Previous* is that of the first segment, *final hash* that of the last: the chain of the log goes on through
+its archive.
 """
 
 from __future__ import annotations
@@ -86,12 +87,12 @@ _COUNT = struct.Struct("<Q")
 class ArchiveHeader:
     """The first 352 bytes of an archive file: whose events it holds, which, and how they are checked."""
 
-    log: LogIdentity  # of the segment, with the epoch that wrote it
+    log: LogIdentity  # of the segments, with the epoch that wrote them
     base_seq: int
     last_seq: int
-    batches: int  # of the segment
+    batches: int  # of the segments
     blocks: int
-    created_at: int  # of the segment; wall time, ns
+    created_at: int  # of the first segment; wall time, ns
     min_time: int
     max_time: int
     types: TypeSet
@@ -298,7 +299,8 @@ def encode_archive(
 ) -> tuple[ArchiveHeader, list[bytes]]:
     """Return the header and the parts whose concatenation is the file.
 
-    ``schema`` as schema_to_json has it. ValueError for more blocks than a file may have.
+    ``segment`` is the header of the first segment, ``seal`` what the seals of all say together; ``schema`` as
+    schema_to_json has it. ValueError for more blocks than a file may have.
     """
     if not 1 <= len(blocks) <= BLOCKS_MAX:
         raise ValueError(f"{len(blocks)} blocks; a file has 1 to {BLOCKS_MAX}")
