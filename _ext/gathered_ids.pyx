@@ -88,6 +88,7 @@ cdef class GatheredIds(Gathering):
         cdef int failed
         if not entity_ids.shape[0] == weights.shape[0] == times.shape[0]:
             raise ValueError("columns of different lengths")
+        self.check(0)
         if entity_ids.shape[0] == 0:
             return
         if self.waiting == 0 and self.shards.entities() < self.entities_min:
@@ -96,8 +97,7 @@ cdef class GatheredIds(Gathering):
         events.entity_ids, events.weights, events.times = &entity_ids[0], &weights[0], &times[0]
         with nogil:
             failed = self.put(events, entity_ids.shape[0])
-        if failed:
-            raise MemoryError("no memory to gather events")
+        self.check(failed)
 
     cdef int put(self, Events events, int64_t count) noexcept nogil:
         cdef int64_t i, t

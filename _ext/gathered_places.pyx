@@ -16,7 +16,9 @@ from posix.stdlib cimport posix_memalign
 from tidal._ext.arena cimport arena_ensure
 from tidal._ext.decay cimport Events, ShardState, find_or_insert, ingest_chunk
 from tidal._ext.gathering cimport Gathering, arrive
-from tidal._ext.index cimport NOT_FOUND, home_of, index_ensure, index_guess, mix, shard_of_hash, tag_of
+from tidal._ext.index cimport (
+    NOT_FOUND, home_of, index_ensure, index_find, index_guess, mix, shard_of_hash, tag_of,
+)
 from tidal._ext.layout cimport LINE, HotRecord, acquire, prefetch, stream_end, stream_line, unlock
 from tidal._ext.shards cimport SHARDS_MAX, ShardSet
 
@@ -159,6 +161,7 @@ cdef class GatheredPlaces(Gathering):
             raise ValueError("columns of different lengths")
         if words.shards != self.shards.count:
             raise ValueError(f"words ranked for {words.shards} shards, not {self.shards.count}")
+        self.check(0)
         if count == 0:
             return
         for i in range(count):
@@ -170,8 +173,7 @@ cdef class GatheredPlaces(Gathering):
             self.take(words)
         with nogil:
             failed = self.put(&places[0], &weights[0], &times[0], count)
-        if failed:
-            raise MemoryError("no memory to gather events")
+        self.check(failed)
 
     cdef int take(self, RankedWords words) except -1:
         """Make ready for events with these words."""
@@ -310,50 +312,52 @@ cdef class GatheredPlaces(Gathering):
         cdef uint32_t rank, slot, first = self.words.first_rank(number), end = self.words.rank_ends[number]
         cdef const HotRecord *rows = state.arena.rows
         cdef int64_t earliest
-        cdef uint64_t new
-        new = self.mark_wanted(number, &earliest)
-        if new == 0:
+        cdef uint64_t entities, new = 0
+        if not self.mark_wanted(number, &earliest):
             for rank in range(first, end):
                 prefetch(&rows[self.slots[rank]])  # of none: that is no access
             return 0
-        new = self.guess_slots(state, first, end)
-        if index_ensure(&state.index, state.arena.count + new * like_it, &state.records):
-            return -1
-        if arena_ensure(&state.arena, <size_t>state.arena.count + (end - first)):
-            return -1
-        rows = state.arena.rows
-        acquire(&state.records)
+        self.guess_slots(state, first, end)
         for rank in range(first, end):
             prefetch(&rows[self.slots[min(rank + AHEAD, end - 1)]])
             slot = self.slots[rank]
-            if slot != UNUSED and (slot == WANTED or rows[slot].entity_id != self.words.ids[rank]):
+            if slot < WANTED and rows[slot].entity_id != self.words.ids[rank]:
+                slot = index_find(&state.index, tag_of(mix(self.words.ids[rank])), self.words.ids[rank], rows)
+                self.slots[rank] = slot = WANTED if slot == NOT_FOUND else slot
+            new += slot == WANTED
+        entities = state.arena.count + new
+        if (index_ensure(&state.index, entities + new * (like_it - 1), &state.records)
+                or arena_ensure(&state.arena, entities)):
+            return -1
+        acquire(&state.records)
+        for rank in range(first, end):
+            if self.slots[rank] == WANTED:
                 self.slots[rank] = find_or_insert(state, self.words.ids[rank], earliest)
         unlock(&state.records)
         return 0
 
-    cdef uint32_t mark_wanted(self, uint32_t number, int64_t *earliest_out) noexcept nogil:
-        """Mark the words that events need for the first time; return how many there are."""
+    cdef bint mark_wanted(self, uint32_t number, int64_t *earliest_out) noexcept nogil:
+        """Mark the words that events need for the first time; return whether there are any."""
         cdef Heap *heap = &self.heaps[number]
         cdef const Chunk *chunk = heap.first
         cdef uint32_t *slot
-        cdef uint32_t wanted = 0
+        cdef bint any = False
         cdef int64_t i
         earliest_out[0] = INT64_MAX
         while chunk != NULL:
             for i in range(count_in(heap, chunk)):
                 slot = &self.slots[chunk.events[i].rank]
-                wanted += slot[0] == UNUSED
+                any |= slot[0] == UNUSED
                 slot[0] = min(slot[0], <uint32_t>WANTED)
                 earliest_out[0] = min(earliest_out[0], chunk.events[i].t)
             chunk = chunk.next
-        return wanted
+        return any
 
-    cdef uint64_t guess_slots(self, const ShardState *state, uint32_t rank, uint32_t end) noexcept nogil:
-        """Give the words that are wanted their likely slots; return how many have none, most likely."""
+    cdef void guess_slots(self, const ShardState *state, uint32_t rank, uint32_t end) noexcept nogil:
+        """Give the words that are wanted their likely slots, if they have one."""
         cdef uint32_t[LOOKED_UP] ranks
         cdef uint32_t[LOOKED_UP] tags
         cdef uint32_t i, found, slot
-        cdef uint64_t unknown = 0
         while rank < end:
             found = 0
             while rank < end and found < LOOKED_UP:
@@ -365,9 +369,7 @@ cdef class GatheredPlaces(Gathering):
                 rank += 1
             for i in range(found):
                 slot = index_guess(&state.index, tags[i])
-                unknown += slot == NOT_FOUND
                 self.slots[ranks[i]] = WANTED if slot == NOT_FOUND else slot
-        return unknown
 
     cdef int apply_chunk(self, ShardState *state, const Chunk *chunk, int64_t count) noexcept nogil:
         cdef uint32_t[CHUNK_EVENTS] slots

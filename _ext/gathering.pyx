@@ -38,6 +38,7 @@ cdef class Gathering:
         cdef int64_t newest = INT64_MIN
         cdef uint32_t shard, i, first
         cdef int failed = 0
+        self.check(0)
         if self.waiting == 0:
             return
         first = self.shards.next_turn()
@@ -48,9 +49,15 @@ cdef class Gathering:
             for i in range(self.shards.count):
                 shard = (first + i) % self.shards.count
                 failed = failed or self.apply_to(shard)
-        if failed:
-            raise MemoryError("no memory to apply events")
+        self.check(failed)
         self.waiting = 0
+
+    cdef int check(self, int failed) except -1:
+        """Raise MemoryError where something failed for want of memory, now or ever."""
+        self.broken = self.broken or failed
+        if self.broken:
+            raise MemoryError("no memory to gather events; some of them are lost")
+        return 0
 
     cdef bint expect_order(self, const int64_t *times, int64_t count) noexcept nogil:
         """Make ready for events, one at least; return whether each is as new as all before it.

@@ -22,6 +22,7 @@ from tidal.archive import (
 from tidal.errors import CorruptArchive, CorruptLog, NoSpace
 from tidal.format.archive_manifest import ArchivedFile
 from tidal.ledger import SignalLedger
+from tidal.schema import IdColumn
 from tidal.wal.segments import check_ends, list_segments
 
 ALL = 1 << 27
@@ -201,3 +202,54 @@ def test_fewer_segments_where_their_ids_are_too_many_for_one_file(
     for batch in batches:
         alone.apply(batch)
     assert replayed.state_digest() == alone.state_digest()
+
+
+def test_nothing_is_forgotten_whose_file_went_bad_when_archiving_is_told_to_stop(store: Store) -> None:
+    """A later file is good; that the log may go up to it does not follow."""
+    store.fill([9] * 4)
+    store.file_log_bytes = 2 * check_ends(store.fs, store.paths.wal / store.segments[1], None).size
+    store.new_archiver().run(36, lambda seq: ())
+    assert len(store.files) == 2
+    (store.paths.archive / store.files[0]).unlink()
+    report = store.new_archiver(0).run(36, store.log.forget, stop=lambda: True)
+    assert (report.archived, report.removed, report.retired) == ((), (), ())
+    assert store.events() == list(range(1, 37))
+    report = store.new_archiver().run(36, store.log.forget)
+    assert (sequences(report.archived), len(report.removed)) == ([(1, 18)], 3)
+    assert store.events() == list(range(1, 37))
+
+
+def test_a_file_is_made_again_of_all_its_segments_wherever_the_limit_is_now(store: Store) -> None:
+    store.fill([3, 4, 5, 2])
+    store.archiver.run(14, lambda seq: ())
+    (store.paths.archive / store.files[0]).unlink()
+    report = store.new_archiver().run(5, store.log.forget)
+    assert sequences(report.archived) == [(1, 12)]
+    assert [path.name for path in report.removed] == ["wal-00000000000000000001.seg"]
+    assert store.events() == list(range(1, 15))
+
+
+def test_a_damaged_segment_does_not_hold_up_those_before_it(store: Store) -> None:
+    store.fill([3, 4, 5, 6, 2])
+    path = store.paths.wal / store.segments[2]
+    path.write_bytes(path.read_bytes()[:200] + b"?" + path.read_bytes()[201:])
+    with pytest.raises(CorruptLog, match=path.name):
+        store.archive()
+    manifest = read_archive_manifest(store.fs, store.paths.archive, store.identity)
+    assert manifest is not None and sequences(manifest.files) == [(1, 7)]
+
+
+def test_a_column_of_which_each_event_has_an_id_of_its_own_makes_no_file_smaller(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(dictionaries, "DICTIONARY_IDS_MAX", 100)
+    ids, unique = np.arange(600, dtype=np.uint64) % 10, np.arange(600, dtype=np.uint64)
+    batch = replace(Store.batch(600, 1), entities=ids)
+    blocks = [batch.rows(start, start + 60) for start in range(0, 600, 60)]
+    own = [replace(it, session_id=IdColumn(unique[60 * i : 60 * i + 60])) for i, it in enumerate(blocks)]
+    dictionaries.make_dictionaries(own, or_fewer=True)
+    with pytest.raises(dictionaries.DictionariesFull):
+        shared = [
+            replace(it, session_id=IdColumn(unique[60 * i : 60 * i + 60] // 4)) for i, it in enumerate(own)
+        ]
+        dictionaries.make_dictionaries(shared, or_fewer=True)

@@ -9,6 +9,8 @@ from tidal._ext.gathered_places import GatheredPlaces, RankedWords
 from tidal._ext.shard import Shard
 from tidal._ext.shards import ShardSet
 
+MIX = 0x9E3779B97F4A7C15, 0xD1342543DE82EF95  # index.pxd
+TAG = 0x12345678
 WORDS = np.array([5, 6, 7], np.uint64)
 COLUMNS = np.ones(3, np.float32), np.arange(3, dtype=np.int64)
 
@@ -65,3 +67,61 @@ def test_words_that_no_event_names_get_no_record() -> None:
     assert (len(gathered), shards.clock) == (0, 2)
     assert shards.counts(WORDS, 3, 2).tolist() == [1, 0, 2]
     assert sorted(shard.records()["entity_id"].tolist()) == [5, 7]
+
+
+def mixed(entity_id: int) -> int:
+    """tidal_mix() of index.pxd."""
+    product = (entity_id ^ MIX[0]) * MIX[1]
+    folded = (product >> 64) ^ (product & (2**64 - 1))
+    return folded ^ (folded >> 29)
+
+
+def least(factor: int, modulus: int, low: int, high: int) -> int | None:
+    """The least x with low <= factor * x % modulus <= high, by Euclid's steps; None if there is none."""
+    if low == 0:
+        return 0
+    factor %= modulus
+    if factor == 0:
+        return None
+    if 2 * factor > modulus:
+        return least(modulus - factor, modulus, modulus - high, modulus - low)
+    x = -(-low // factor)
+    if x * factor <= high:
+        return x
+    if low % factor > high % factor:
+        return None
+    turns = least(factor - modulus % factor, factor, low % factor, high % factor)
+    return None if turns is None else -(-(low + modulus * turns) // factor)
+
+
+def ids_of_one_tag(count: int) -> np.ndarray:
+    """Ids whose hashes have the same upper half, which somebody who chooses ids can find as well."""
+    found: list[int] = []
+    upper = 1
+    folded = TAG
+    for _ in range(3):
+        folded = TAG ^ (folded >> 29)
+    while len(found) < count:
+        upper += 7919
+        start = (upper << 32) * MIX[1]
+        low = ((folded ^ (start >> 96)) << 32) - start & (2**64 - 1)
+        if low + 2**32 <= 2**64:
+            lower = least(MIX[1], 2**64, low, low + 2**32 - 1)
+            if lower is not None and lower < 2**32:
+                entity_id = (upper << 32 | lower) ^ MIX[0]
+                if mixed(entity_id) >> 32 == TAG:
+                    found.append(entity_id)
+    return np.array(found, np.uint64)
+
+
+def test_words_that_the_index_cannot_tell_from_a_known_one_get_room_and_records_of_their_own() -> None:
+    ids = ids_of_one_tag(1_100)  # more than the cells of an index that has one entity
+    columns = np.ones(len(ids), np.float32), np.arange(len(ids), dtype=np.int64)
+    shard = Shard((10**9,), True, True, True)
+    shards = ShardSet([shard])
+    shards.ingest(ids[:1], *(column[:1] for column in columns))
+    gathered = GatheredPlaces(shards)
+    gathered.add(np.arange(len(ids), dtype=np.uint32), RankedWords(ids, 1), *columns)
+    gathered.apply()
+    assert len(shard) == len(ids)
+    assert shards.counts(ids, 3, len(ids)).tolist() == [2] + [1] * (len(ids) - 1)

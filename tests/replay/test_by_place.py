@@ -88,6 +88,12 @@ def test_the_state_is_that_of_a_replay_by_ids(
         assert 0 < sum(seen) <= sum(it["events"] for it in stats[1].values())
 
 
+def test_an_archive_file_stands_for_its_segments(archive: list[Path]) -> None:
+    segments = sorted(archive[0].parent.glob("*.seg"))
+    together = tidal.replay([*archive, *segments])
+    assert together.ledger.state_digest() == tidal.replay(archive).ledger.state_digest()
+
+
 def test_events_of_both_forms_keep_their_order(archive: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """A block without places between two that have them: what waits of the other form is applied first."""
     from tidal.archive import read_archive

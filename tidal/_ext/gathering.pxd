@@ -24,6 +24,8 @@ cdef class Gathering:
     cdef ShardSet shards
     cdef Arrivals arrivals
     cdef int64_t waiting
+    cdef bint broken        # there was no memory: what waits is no longer what came
 
+    cdef int check(self, int failed) except -1
     cdef bint expect_order(self, const int64_t *times, int64_t count) noexcept nogil
     cdef int apply_to(self, uint32_t shard) noexcept nogil

@@ -1,4 +1,4 @@
-"""Dictionaries for a segment's ids, where they make its archive smaller, and read back from a file."""
+"""Dictionaries for the ids of a file, where they make it smaller, and read back from one."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def _id_columns(batch: EventBatch) -> Iterator[tuple[int, U64]]:
 
 
 class _Column:
-    """What is seen of one id column of a segment."""
+    """What is seen of one id column of a file."""
 
     def __init__(self) -> None:
         self.distinct = kernels.Distinct(DICTIONARY_IDS_MAX)
@@ -103,8 +103,10 @@ class _Column:
         self._fits = True
 
     def add(self, ids: U64) -> None:
+        if not self._fits:
+            return
         self._events += len(ids)
-        self._fits = self._fits and self.distinct.add(ids)
+        self._fits = self.distinct.add(ids)
         if self._fits:
             if self._blocks % _SAMPLED == 0:
                 self._sampled += len(ids)

@@ -19,7 +19,7 @@ from tidal.archive.marks import Marks
 from tidal.archive.retention import Retention
 from tidal.archive.writer import archive_segments
 from tidal.durable import TEMPORARY_SUFFIX, FileSystem, set_aside
-from tidal.errors import CorruptArchive, CorruptLog, MissingSegment
+from tidal.errors import CorruptArchive, CorruptLog, LimitExceeded, MissingSegment
 from tidal.format.archive import archive_name, parse_archive_name
 from tidal.format.archive_manifest import ArchivedFile, ArchiveManifest
 from tidal.format.segment import LogIdentity
@@ -112,10 +112,12 @@ class Archiver:
             waiting = _after(waiting, files[-1])
             progress(done, total)
         removed: tuple[Path, ...] = ()
-        if manifest is not None and sealed and sealed[0].last_seq <= manifest.last_seq:
+        # What still waits may be in a listed file that went bad: the log alone has it.
+        good_to = min(held_at, waiting[0].base_seq - 1) if waiting else held_at
+        if manifest is not None and sealed and sealed[0].last_seq <= min(manifest.last_seq, good_to):
             self._write(manifest)
-            removed = forget(min(manifest.last_seq, held_at))
-        retired = self._retire(manifest, held_at)
+            removed = forget(min(manifest.last_seq, good_to))
+        retired = self._retire(manifest, good_to)
         return ArchiveReport(tuple(archived), done, removed, retired, held_at, held_by)
 
     def _limit(self, needed_after: int) -> tuple[int, str]:
@@ -148,7 +150,8 @@ class Archiver:
     def _together(self, manifest: ArchiveManifest | None, waiting: list[SegmentInfo]) -> list[SegmentInfo]:
         """Return the segments that go into the next file: at least the first."""
         if manifest is not None and (file := manifest.file_of(waiting[0].base_seq)) is not None:
-            return [info for info in waiting if info.last_seq <= file.last_seq]  # it is made again
+            # It is made again, of all its segments: there is no limit to what was archived before.
+            return [info for info in self._sealed(file.last_seq) if info.base_seq >= file.base_seq]
         together, size = [waiting[0]], waiting[0].size
         for info in waiting[1:]:
             size += info.size
@@ -199,10 +202,16 @@ class Archiver:
         return manifest, files
 
     def _file_of(self, segments: list[SegmentInfo]) -> ArchivedFile:
+        """Return a new file of the segments, or the first of them: what one lacks holds up those after it."""
         paths = [info.path for info in segments]
-        return archive_segments(
-            self._fs, self._paths.archive, paths, identity=self._identity, schema=self._schema
-        )
+        try:
+            return archive_segments(
+                self._fs, self._paths.archive, paths, identity=self._identity, schema=self._schema
+            )
+        except (CorruptLog, LimitExceeded):
+            if len(segments) == 1:
+                raise
+            return self._file_of(segments[: len(segments) // 2])
 
     def _write(self, manifest: ArchiveManifest) -> None:
         """Make the manifest durable; what was only read may be the work of a sync that failed."""

@@ -99,7 +99,7 @@ class Upkeep:
             return self._archive(self._archiver, after, progress)
 
     def end_soon(self) -> None:
-        """Let archiving stop at the next segment."""
+        """Let archiving stop at the next file."""
         self._ending = True
 
     @contextlib.contextmanager
@@ -168,7 +168,7 @@ class Upkeep:
         try:
             if not self._ending:
                 self._archive(archiver, self._needed_after, lambda done, total: None)
-        except (TidalError, OSError) as error:
+        except (TidalError, OSError, MemoryError) as error:
             # Nothing is lost: what was not archived is in the log, and is tried after the next checkpoint.
             self.archive_error = error
             self._tell("archiving failed", ARCHIVE, error)

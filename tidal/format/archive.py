@@ -72,7 +72,7 @@ ARCHIVE_VERSION_PLAIN: Final = 1  # of a file without dictionaries
 ARCHIVE_HEADER: Final = struct.Struct("<8sHHI16sQHH4sQQQIIqqq32s32s32sQQII32s32s32s32s")
 BLOCK_ENTRY: Final = struct.Struct("<QIII4sQqq32s32s")
 BLOCK_PLAIN_BYTES_MAX: Final = 1 << 22  # of a block's columns when they are decompressed
-BLOCKS_MAX: Final = 1 << 16  # more than the smallest frames that a log segment of 16 MiB holds
+BLOCKS_MAX: Final = 1 << 16  # more than the smallest frames that 16 MiB of log hold
 
 _HASH_BYTES = 32
 _BLOCK_BYTES_MAX = BLOCK_PLAIN_BYTES_MAX + SUMMARY.size + TAG_NEW_KEYS * DIRECTORY.size
@@ -159,7 +159,7 @@ class BlockEntry(NamedTuple):
 
 
 def archive_name(identity: LogIdentity, base_seq: int) -> str:
-    """Return the name of the archive file of the segment that begins at this sequence.
+    """Return the name of the archive file whose first event has this sequence.
 
     >>> archive_name(LogIdentity(bytes(16), epoch=1), 42)
     'archive-00000000000000000042.arc'

@@ -101,7 +101,7 @@ class ArchiveManifest:
 
     @property
     def head_hash(self) -> bytes:
-        """The final hash of the last file's segment: what the next one goes on from."""
+        """The final hash of the last file: what the next segment goes on from."""
         return self.files[-1].final_hash if self.files else self.start_hash
 
     @property

@@ -16,6 +16,7 @@ from tidal.schema.events import NOTE_TYPE_ID, U64, CodedIds, EventBatch, Ids, pl
 Columns = tuple[Ids, NDArray[np.float32], NDArray[np.int64]]  # entities, weights, times
 
 GATHERED_BYTES: Final = 1 << 25  # of more events, more are about one entity; 16 bytes by place, 20 by id
+TYPES_BY_PLACE: Final = 16
 _ID_BYTES: Final = 20  # of an event that waits with its entity's id, and with a place
 _PLACE_BYTES: Final = 16
 ENTITIES_MIN: Final = 1 << 18  # whose records, 17 MB, leave no room in the cache for much else
@@ -24,8 +25,8 @@ ENTITIES_MIN: Final = 1 << 18  # whose records, 17 MB, leave no room in the cach
 class LedgerGathering:
     """Batches on their way to a ledger, which has them all at the end of the ``with`` block.
 
-    With ENTITIES_MIN entities and more, up to GATHERED_BYTES wait to be applied by entity. Where the block
-    ends by an error, those that wait are dropped.
+    With ENTITIES_MIN entities and more, or as many words in the dictionary of a batch, up to GATHERED_BYTES
+    wait to be applied by entity. Where the block ends by an error, those that wait are dropped.
     """
 
     def __init__(self, table_of: Callable[[int], Table], shards: int) -> None:
@@ -44,7 +45,7 @@ class LedgerGathering:
         for type_id, (entities, weights, times) in by_type(batch):
             if (gathered := self._by_id.get(type_id)) is None:
                 gathered = self._by_id[type_id] = _Gathered(self._table_of(type_id))
-            if isinstance(entities, CodedIds) and len(entities.words) >= ENTITIES_MIN:
+            if isinstance(entities, CodedIds) and gathered.by_place(entities, len(batch)):
                 gathered.add_places(entities.places, self._rank(entities.words), weights, times)
             else:
                 gathered.add_ids(plain_ids(entities), weights, times)
@@ -76,6 +77,19 @@ class _Gathered:
     def __init__(self, table: Table) -> None:
         self._ids = table.gathering_by_id(ENTITIES_MIN)
         self._places = table.gathering_by_place()
+        self._words: U64 | None = None  # the dictionary for which it was decided last
+        self._by_place = False
+
+    def by_place(self, entities: CodedIds, events: int) -> bool:
+        """Return whether events with this dictionary, of a batch of so many, are gathered by place.
+
+        It takes 4 bytes for each word, whoever uses it: not for types that few of the events are of.
+        """
+        if entities.words is not self._words:
+            self._words = entities.words
+            many = len(entities.words) >= ENTITIES_MIN
+            self._by_place = many and len(entities) * TYPES_BY_PLACE >= events
+        return self._by_place
 
     def add_ids(self, ids: U64, weights: NDArray[np.float32], times: NDArray[np.int64]) -> None:
         self._places.apply()

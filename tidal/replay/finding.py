@@ -197,7 +197,7 @@ def _look_at(fs: FileSystem, path: Path) -> _Found:
 
 
 def _in_a_row(found: list[_Found]) -> list[_Found]:
-    """Return the files in the order of their events; of an archive file and its segment the first."""
+    """Return the files in the order of their events; of an archive file and its segments the first."""
     first = found[0]
     for it in found:
         place, other = (it.log.region, it.log.shard), (first.log.region, first.log.shard)
@@ -210,7 +210,7 @@ def _in_a_row(found: list[_Found]) -> list[_Found]:
     ordered = sorted(found, key=lambda it: (it.piece.first_seq, it.piece.kind))  # "archive" < "segment"
     kept: list[_Found] = []
     for it in ordered:
-        if kept and it.piece.first_seq == kept[-1].piece.first_seq and it.final_hash == kept[-1].final_hash:
+        if kept and _is_archived_in(it, kept[-1]):
             continue
         if kept and it.piece.first_seq <= kept[-1].piece.last_seq:
             raise InvalidOption(
@@ -219,6 +219,15 @@ def _in_a_row(found: list[_Found]) -> list[_Found]:
             )
         kept.append(it)
     return kept
+
+
+def _is_archived_in(it: _Found, other: _Found) -> bool:
+    """Return whether a file has the events that another one has, as far as both ends tell."""
+    within = it.piece.last_seq <= other.piece.last_seq and other.piece.kind == "archive"
+    alike = it.piece.first_seq > other.piece.first_seq or it.previous == other.previous
+    return (
+        within and alike and (it.piece.last_seq < other.piece.last_seq or it.final_hash == other.final_hash)
+    )
 
 
 def _up_to_next(lost: LeftOut, starts: list[int]) -> LeftOut:
