@@ -4,7 +4,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 
 from tidal._ext.decay cimport CHUNK, Events, ShardState, ingest_chunk
-from tidal._ext.gathering cimport Gathering, arrive
+from tidal._ext.gathering cimport Gathering, Link, arrive, free_chain
 from tidal._ext.index cimport NOT_FOUND, index_ensure, index_guess, mix, shard_of_hash, tag_of
 from tidal._ext.layout cimport acquire, unlock
 from tidal._ext.shards cimport SHARDS_MAX, ShardSet
@@ -14,7 +14,7 @@ cdef enum:
 
 
 cdef struct Chunk:
-    Chunk *next
+    Chunk *next                 # first: a Link
     int64_t count
     uint64_t entity_ids[CHUNK]
     int64_t times[CHUNK]
@@ -23,14 +23,6 @@ cdef struct Chunk:
 cdef struct Heap:
     Chunk *first
     Chunk *last
-
-
-cdef void drop_chunks(Chunk *chunk) noexcept nogil:
-    cdef Chunk *following
-    while chunk != NULL:
-        following = chunk.next
-        free(chunk)
-        chunk = following
 
 
 cdef uint64_t count_new(const ShardState *state, const Chunk *chunk) noexcept nogil:
@@ -79,8 +71,8 @@ cdef class GatheredIds(Gathering):
     def __dealloc__(self):
         cdef uint32_t heap
         for heap in range(SHARDS_MAX):
-            drop_chunks(self.heaps[heap].first)
-        drop_chunks(self.spare)
+            free_chain(<Link *>self.heaps[heap].first)
+        free_chain(<Link *>self.spare)
 
     def add(self, const uint64_t[::1] entity_ids, const float[::1] weights, const int64_t[::1] times):
         """Take in events, after those that came before."""

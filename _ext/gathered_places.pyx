@@ -15,7 +15,7 @@ from posix.stdlib cimport posix_memalign
 
 from tidal._ext.arena cimport arena_ensure
 from tidal._ext.decay cimport Events, ShardState, find_or_insert, ingest_chunk
-from tidal._ext.gathering cimport Gathering, arrive
+from tidal._ext.gathering cimport Gathering, Link, arrive, free_chain
 from tidal._ext.index cimport (
     NOT_FOUND, home_of, index_ensure, index_find, index_guess, mix, shard_of_hash, tag_of,
 )
@@ -41,8 +41,9 @@ cdef struct Event:
     int64_t t
 
 cdef struct Chunk:
+    Chunk *next             # first: a Link
+    uint64_t[7] unused      # events begin a line
     Event events[CHUNK_EVENTS]
-    Chunk *next
 
 cdef struct Heap:
     Event *at               # where the next lines of its last chunk go
@@ -55,14 +56,7 @@ cdef struct Buffers:
     uint32_t counts[HEAPS]
 
 assert SHARDS_MAX <= HEAPS and STAGED * sizeof(Event) == LINES * LINE
-
-
-cdef void drop_chunks(Chunk *chunk) noexcept nogil:
-    cdef Chunk *following
-    while chunk != NULL:
-        following = chunk.next
-        free(chunk)
-        chunk = following
+assert sizeof(Chunk) == LINE + CHUNK_EVENTS * sizeof(Event)
 
 
 cdef inline int64_t count_in(const Heap *heap, const Chunk *chunk) noexcept nogil:
@@ -141,8 +135,8 @@ cdef class GatheredPlaces(Gathering):
     def __dealloc__(self):
         cdef uint32_t heap
         for heap in range(HEAPS):
-            drop_chunks(self.heaps[heap].first)
-        drop_chunks(self.spare)
+            free_chain(<Link *>self.heaps[heap].first)
+        free_chain(<Link *>self.spare)
         free(self.buffers)
         free(self.slots)
 

@@ -6,8 +6,18 @@ records of one heap fit the cache together, and each is fetched once. The events
 """
 
 from libc.stdint cimport INT64_MIN, int64_t, uint32_t
+from libc.stdlib cimport free
 
 from tidal._ext.decay cimport late_from
+
+
+cdef void free_chain(Link *first) noexcept nogil:
+    """Free this and all that come after it."""
+    cdef Link *following
+    while first != NULL:
+        following = first.next
+        free(first)
+        first = following
 
 
 cdef bint in_order(const int64_t *times, int64_t count, int64_t earliest) noexcept nogil:

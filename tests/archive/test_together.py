@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from archivekit import Died, FailingFs, Store
+from archivekit import Died, FailingFs, Store, spoil
 
 from tidal.archive import (
     ArchiveFile,
@@ -113,11 +113,7 @@ def test_a_file_that_went_bad_is_made_again_while_the_log_has_it(store: Store, l
     store.fill([3, 4, 5, 2])
     store.archiver.run(14, lambda seq: ())  # a crash, say, kept the segments in the log
     path = store.paths.archive / store.files[0]
-    good = path.read_bytes()
-    if lost:
-        path.unlink()
-    else:
-        path.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+    good = spoil(path, lost)
     report = store.new_archiver().run(14, store.log.forget)
     assert sequences(report.archived) == [(1, 12)] and len(report.removed) == 3
     assert path.read_bytes() == good

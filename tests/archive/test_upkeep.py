@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from archivekit import Died, FailingFs, Store
+from archivekit import Died, FailingFs, Store, spoil
 
 from tidal.archive import read_archive_manifest, verify_archive
 from tidal.archive.marks import Marks
@@ -287,11 +287,7 @@ def test_the_log_lets_go_of_nothing_whose_file_went_bad_meanwhile(store, lost: b
     store.fill([3, 4, 5, 2])
     store.archiver.run(14, lambda seq: ())  # a crash, say, kept the segments in the log
     path = store.paths.archive / store.files[1]
-    good = path.read_bytes()
-    if lost:
-        path.unlink()
-    else:
-        path.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+    good = spoil(path, lost)
     report = store.new_archiver().run(14, store.log.forget)
     assert [file.base_seq for file in report.archived] == [4] and len(report.removed) == 3
     assert path.read_bytes() == good

@@ -99,6 +99,16 @@ class Store:
         return sorted(path.name for path in self.paths.wal.glob("*.seg*"))
 
 
+def spoil(path: Path, lost: bool) -> bytes:
+    """Remove a file, or turn a bit of its last byte; return what it was."""
+    good = path.read_bytes()
+    if lost:
+        path.unlink()
+    else:
+        path.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+    return good
+
+
 class Died(BaseException):
     """What stands for the end of the process."""
 

@@ -5,6 +5,13 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from tidal._ext.decay cimport is_late
 from tidal._ext.shards cimport SHARDS_MAX, ShardSet
 
+# What every chunk of a heap begins with.
+cdef struct Link:
+    Link *next
+
+cdef void free_chain(Link *first) noexcept nogil
+
+
 # The times of what came to each shard, applied or not. They are looked at as events come, for heaps know
 # nothing of the order between entities.
 cdef struct Arrivals:

@@ -223,11 +223,11 @@ def _in_a_row(found: list[_Found]) -> list[_Found]:
 
 def _is_archived_in(it: _Found, other: _Found) -> bool:
     """Return whether a file has the events that another one has, as far as both ends tell."""
-    within = it.piece.last_seq <= other.piece.last_seq and other.piece.kind == "archive"
-    alike = it.piece.first_seq > other.piece.first_seq or it.previous == other.previous
-    return (
-        within and alike and (it.piece.last_seq < other.piece.last_seq or it.final_hash == other.final_hash)
-    )
+    inner, outer = it.piece, other.piece
+    within = outer.kind == "archive" and inner.last_seq <= outer.last_seq
+    begins_alike = inner.first_seq > outer.first_seq or it.previous == other.previous
+    ends_alike = inner.last_seq < outer.last_seq or it.final_hash == other.final_hash
+    return within and begins_alike and ends_alike
 
 
 def _up_to_next(lost: LeftOut, starts: list[int]) -> LeftOut:
