@@ -15,6 +15,8 @@ from libc.string cimport memset
 
 import numpy as np
 
+from tidal._ext.vectors cimport join_planes, largest_of, time_range, unzigzag
+
 # Words that a kernel handles at once, so that a block stays in the first-level cache between planes.
 cdef enum:
     BLOCK = 512
@@ -34,7 +36,7 @@ cdef inline uint64_t zigzag(uint64_t difference) noexcept nogil:
     return (difference << 1) ^ (0 - (difference >> 63))
 
 
-cdef inline uint64_t unzigzag(uint64_t code) noexcept nogil:
+cdef inline uint64_t unzigzag_word(uint64_t code) noexcept nogil:
     return (code >> 1) ^ (0 - (code & 1))
 
 
@@ -84,50 +86,39 @@ cdef void split_deltas(
                 out[i] = <uint8_t>(codes[i] >> shift)
 
 
-ctypedef fused Word:    # of 4 bytes where the planes allow: it takes half the time
-    uint32_t
-    uint64_t
-
-
-cdef inline void join_block(
-    const uint8_t *planes, Py_ssize_t count, int width, Py_ssize_t size, Word *words_out
-) noexcept nogil:
-    # The planes begin at the block's first word; each is ``count`` bytes after the one before it.
-    cdef Py_ssize_t i
-    cdef int plane, shift
-    for i in range(size):
-        words_out[i] = planes[i]
-    for plane in range(1, width):
-        shift = 8 * plane
-        planes += count
-        for i in range(size):
-            words_out[i] |= <Word>planes[i] << shift
-
-
 cdef void join_words(const uint8_t *planes, Py_ssize_t count, int width, uint64_t *words_out) noexcept nogil:
-    cdef Py_ssize_t start = 0
+    cdef uint32_t[BLOCK] part
+    cdef Py_ssize_t start = 0, i, size
     while start < count:
-        join_block(planes + start, count, width, min(<Py_ssize_t>BLOCK, count - start), words_out + start)
+        size = min(<Py_ssize_t>BLOCK, count - start)
+        join_planes(planes + start, count, min(width, 4), size, part)
+        for i in range(size):
+            words_out[start + i] = part[i]
+        if width > 4:
+            join_planes(planes + 4 * count + start, count, width - 4, size, part)
+            for i in range(size):
+                words_out[start + i] |= <uint64_t>part[i] << 32
         start += BLOCK
 
 
 cdef void join_deltas(
     const uint8_t *planes, Py_ssize_t count, int width, uint64_t base, uint64_t *words_out
 ) noexcept nogil:
-    cdef uint32_t[BLOCK] narrow
+    cdef uint32_t[BLOCK] codes
     cdef Py_ssize_t start = 0, i, size
+    if width > 4:
+        join_words(planes, count, width, words_out)
+        for i in range(count):
+            base += unzigzag_word(words_out[i])
+            words_out[i] = base
+        return
     while start < count:
         size = min(<Py_ssize_t>BLOCK, count - start)
-        if width <= 4:
-            join_block(planes + start, count, width, size, &narrow[0])
-            for i in range(size):
-                base += unzigzag(narrow[i])
-                words_out[start + i] = base
-        else:
-            join_block(planes + start, count, width, size, words_out + start)
-            for i in range(start, start + size):
-                base += unzigzag(words_out[i])
-                words_out[i] = base
+        join_planes(planes + start, count, width, size, codes)
+        unzigzag(codes, size)
+        for i in range(size):
+            base += <uint64_t><int64_t><int32_t>codes[i]
+            words_out[start + i] = base
         start += BLOCK
 
 
@@ -147,22 +138,6 @@ cdef void measure_words(const uint64_t *words, Py_ssize_t count, Spread *spread_
         start += SAMPLE_STRIDE
     spread_out.value_or, spread_out.delta_or = value_or, delta_or
     spread_out.value_bits, spread_out.delta_bits, spread_out.sampled = value_bits, delta_bits, sampled
-
-
-cdef uint32_t join_places_of(
-    const uint8_t *planes, Py_ssize_t count, int width, uint32_t *places_out
-) noexcept nogil:
-    # join_words() for words of 4 bytes at most. Returns the greatest.
-    cdef Py_ssize_t start = 0, i, size
-    cdef uint32_t *out
-    cdef uint32_t largest = 0
-    while start < count:
-        size, out = min(<Py_ssize_t>BLOCK, count - start), places_out + start
-        join_block(planes + start, count, width, size, out)
-        for i in range(size):
-            largest = max(largest, out[i])
-        start += BLOCK
-    return largest
 
 
 cdef inline uint64_t cell_of(
@@ -329,7 +304,8 @@ def join_places(const uint8_t[::1] planes, Py_ssize_t count, int width, Py_ssize
     places = np.empty(count, np.uint32)
     cdef uint32_t[::1] out = places
     with nogil:
-        largest = join_places_of(&planes[0], count, width, &out[0])
+        join_planes(&planes[0], count, width, count, &out[0])
+        largest = largest_of(&out[0], count)
     if largest >= size:
         raise ValueError(f"place {largest} in a dictionary of {size} words")
     return places
@@ -435,7 +411,7 @@ def weights_of_whole(const uint64_t[::1] words):
     with nogil:
         for i in range(count):
             largest |= source[i]
-            target[i] = <float><int64_t>unzigzag(source[i])
+            target[i] = <float><int64_t>unzigzag_word(source[i])
     if largest > 2 * WHOLE_MAX and int(np.max(words)) > 2 * WHOLE_MAX:
         raise ValueError("a whole weight is beyond 2**24")
     return weights
@@ -470,12 +446,9 @@ def summarise(const int64_t[::1] times, const uint8_t[::1] types):
     cdef const int64_t *time = &times[0]
     cdef const uint8_t *type_id = &types[0]
     with nogil:
-        low = high = time[0]
+        time_range(time, count, &low, &high)
         memset(seen, 0, 256)
         memset(type_set, 0, 32)
-        for i in range(count):
-            low = min(low, time[i])
-            high = max(high, time[i])
         for i in range(1, count):  # mostly all are of one type, which a loop over vectors tells
             other |= type_id[i] ^ type_id[0]
         seen[type_id[0]] = 1

@@ -5,7 +5,7 @@ depend on the times alone, and vectorise), the homes of all ids with a prefetch 
 with a prefetch of each record, and then the updates in the order of the events.
 """
 
-from libc.stdint cimport INT64_MAX, INT64_MIN, UINT32_MAX, int64_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport INT64_MAX, INT64_MIN, UINT32_MAX, int64_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
@@ -18,14 +18,15 @@ from tidal._ext.layout cimport (
     HotRecord, Reader, acquire, add_term, add_terms, landmark_of, move_sum, prefetch, reader_of,
     unlock,
 )
+from tidal._ext.vectors cimport time_range
 from tidal._ext.windows cimport (
-    Place, Shift, add_at, advance_clock, floor_divide, place_of, shift_of_all, shift_of_slot, shift_to,
+    COUNTED, Place, Shift, advance_clock, count_events, floor_divide, shift_of_all, shift_of_slot, shift_to,
     windows_reserve,
 )
 
 cdef enum:
     AHEAD = 16
-    BLOCK = 256         # events whose cells, then records, are fetched, then changed: all are near then
+    BLOCK = COUNTED     # events whose cells, then records, are fetched, then changed: all are near then
 
 
 cdef uint32_t find_or_insert(ShardState *state, uint64_t entity_id, int64_t t) noexcept nogil:
@@ -138,16 +139,14 @@ cdef int ingest_chunk(
 
     ``slots``: those of the events, where they are known; NULL where they are to be looked up by id.
     """
-    cdef int64_t i, earliest = INT64_MAX, latest = INT64_MIN
+    cdef int64_t earliest, latest
     cdef uint64_t entities = state.arena.count + (count if slots == NULL else 0)
     cdef int failed
-    for i in range(count):
-        earliest = min(earliest, events.times[i])
-        latest = max(latest, events.times[i])
+    time_range(events.times, count, &earliest, &latest)
     if (index_ensure(&state.index, entities, &state.records)
             or arena_ensure(&state.arena, entities)
             or advance_clock(&state.windows, state.arena.rows, state.arena.count, latest)
-            or windows_reserve(&state.windows, count, state.arena.count)):
+            or windows_reserve(&state.windows, count, latest, state.arena.count)):
         return -1
     acquire(&state.records)
     failed = update_records(state, events, count, earliest, latest, gathered, slots)
@@ -161,27 +160,11 @@ cdef int update_records(
 ) noexcept nogil:
     """Add the events of a chunk to their records. 0, or -1 without memory for late ones."""
     cdef Place place
-    cdef bint known = slots != NULL
-    cdef HotRecord *rows = state.arena.rows
-    cdef int64_t i, start, stop = 0, t, low, high
-    cdef uint32_t slot
-    cdef HotRecord *row
-    cdef const double *terms0 = state.terms[0]
-    cdef const double *terms1 = state.terms[1]
-    cdef const double *terms2 = state.terms[2]
-    cdef uint32_t inc0, inc1, inc2, largest = state.windows.largest
-    cdef uint32_t *running = state.windows.running + state.windows.running_count
-    cdef int64_t running_start = state.windows.running_start
-    cdef int sum_count = state.sum_count
-    cdef int64_t late_before
-    cdef uint64_t late = 0
-    cdef bint windowed = state.windows.fine_ns != 0, failed = False
-    cdef uint16_t *marks = state.bounds.marks
-    if marks != NULL and not covers(&state.bounds, <uint64_t>state.arena.count + count):
-        marks = NULL
-    inc0, inc1, inc2 = state.windows.increments[0], state.windows.increments[1], state.windows.increments[2]
+    cdef int64_t start, stop = 0, low, high
+    cdef bint known = slots != NULL, failed = False
     place.start = place.end = 0
-    late_before = late_from(state.newest, state.windows.fine_ns)
+    if not gathered and earliest < state.windows.running_start:
+        state.late += count_late(state, events, count)
     state.newest = max(state.newest, latest)
     if not prepare_terms(state, events, count, earliest, latest, &low, &high):
         low = high = 0  # of no record
@@ -192,49 +175,92 @@ cdef int update_records(
         start, stop = stop, min(stop + BLOCK, count)
         if not known:
             hash_ids(&state.index, events.entity_ids, stop, min(stop + BLOCK, count), state.tags)
-            find_slots(state, state.tags, start, stop, slots)
-        for i in range(start, stop):
-            t, slot = events.times[i], slots[i]
-            if known:
-                prefetch(&rows[slots[min(i + AHEAD, stop - 1)]])
-            if not known and (slot == NOT_FOUND or rows[slot].entity_id != events.entity_ids[i]):
-                slot = find_or_insert(state, events.entity_ids[i], t)
-            row = &rows[slot]
-            row.total += 1
-            if marks != NULL:
-                marks[slot >> BLOCK_BITS] = MARKED
-            if low <= row.last_time < high:
-                row.sums[0] += terms0[i]
-                if sum_count > 1:
-                    row.sums[1] += terms1[i]
-                    if sum_count > 2:
-                        row.sums[2] += terms2[i]
-                row.last_time = max(row.last_time, t)
-            else:
-                add_anywhere(state, row, events.weights[i], t)
-            if not windowed:
-                continue
-            if row.windows[largest] == UINT32_MAX:
-                state.saturated += 1
-            elif t >= running_start:
-                late_before = running_start
-                running[0] = slot
-                running += 1
-                row.windows[0] += inc0
-                row.windows[1] += inc1
-                row.windows[2] += inc2
-            else:
-                late += is_late(t, &late_before, state.windows.fine_ns)
-                if not place.start <= t < place.end:
-                    place_of(&state.windows, t, &place)
-                if place.start != INT64_MIN:
-                    failed = failed or add_at(&place, row, slot, state.arena.count)
-    state.late += 0 if gathered else late
-    state.windows.running_count = running - state.windows.running
+            find_slots(state, state.tags, start, stop, state.slots)
+            settle_slots(state, events, start, stop, state.slots)
+        if add_to_records(state, events, start, stop, low, high, slots):
+            failed = count_with_care(state, events, start, stop, slots, &place) or failed
+        elif state.windows.fine_ns:
+            failed = count_events(
+                &state.windows, state.arena.rows, state.arena.count, &slots[start], &events.times[start],
+                stop - start, &place) or failed
     state.events += count
-    if marks != NULL:
-        state.bounds.marked += count
+    mark_blocks(state, slots, count)
     return -1 if failed else 0
+
+
+cdef uint64_t count_late(const ShardState *state, Events events, int64_t count) noexcept nogil:
+    """How many events are of an earlier bucket than one before them."""
+    cdef int64_t i, late_before = late_from(state.newest, state.windows.fine_ns)
+    cdef uint64_t late = 0
+    if state.windows.fine_ns:
+        for i in range(count):
+            late += is_late(events.times[i], &late_before, state.windows.fine_ns)
+    return late
+
+
+cdef void settle_slots(
+    ShardState *state, Events events, int64_t start, int64_t stop, uint32_t *slots
+) noexcept nogil:
+    """Turn likely slots into the right ones; entities that are new get theirs."""
+    cdef const HotRecord *rows = state.arena.rows
+    cdef int64_t i
+    for i in range(start, stop):
+        if slots[i] == NOT_FOUND or rows[slots[i]].entity_id != events.entity_ids[i]:
+            slots[i] = find_or_insert(state, events.entity_ids[i], events.times[i])
+
+
+cdef bint add_to_records(
+    const ShardState *state, Events events, int64_t start, int64_t stop, int64_t low, int64_t high,
+    const uint32_t *slots
+) noexcept nogil:
+    """Add events to totals and sums. Return whether some window count might not have room for them."""
+    cdef HotRecord *rows = state.arena.rows
+    cdef HotRecord *row
+    cdef const double *terms0 = state.terms[0]
+    cdef const double *terms1 = state.terms[1]
+    cdef const double *terms2 = state.terms[2]
+    cdef int sum_count = state.sum_count
+    cdef uint32_t largest = state.windows.largest, most = 0
+    cdef int64_t i, t
+    for i in range(start, stop):
+        prefetch(&rows[slots[min(i + AHEAD, stop - 1)]])
+        row, t = &rows[slots[i]], events.times[i]
+        row.total += 1
+        most = max(most, row.windows[largest])
+        if low <= row.last_time < high:
+            row.sums[0] += terms0[i]
+            if sum_count > 1:
+                row.sums[1] += terms1[i]
+                if sum_count > 2:
+                    row.sums[2] += terms2[i]
+            row.last_time = max(row.last_time, t)
+        else:
+            add_anywhere(state, row, events.weights[i], t)
+    return most > UINT32_MAX - BLOCK
+
+
+cdef int count_with_care(
+    ShardState *state, Events events, int64_t start, int64_t stop, const uint32_t *slots, Place *place
+) noexcept nogil:
+    """Count events one by one, but those for which a record has no room; 0, or -1 without memory."""
+    cdef int64_t i
+    cdef int failed = 0
+    for i in range(start, stop):
+        if state.arena.rows[slots[i]].windows[state.windows.largest] == UINT32_MAX:
+            state.saturated += 1
+        else:
+            failed = count_events(
+                &state.windows, state.arena.rows, state.arena.count, &slots[i], &events.times[i], 1, place
+            ) or failed
+    return failed
+
+
+cdef void mark_blocks(ShardState *state, const uint32_t *slots, int64_t count) noexcept nogil:
+    cdef int64_t i
+    if state.bounds.marks != NULL and covers(&state.bounds, state.arena.count):
+        for i in range(count):
+            state.bounds.marks[slots[i] >> BLOCK_BITS] = MARKED
+        state.bounds.marked += count
 
 
 # ---------------------------------------------------------------------------------- counts at any time

@@ -1,12 +1,16 @@
-"""Events gathered by entity (gathering.pyx) that come with the ids of their entities."""
+"""Events gathered by entity (gathering.pyx) that come with the ids of their entities.
+
+Heaps are by shard and by part of the shard's index, so that the cells of a heap fit the cache, too.
+"""
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free, malloc
+from libc.stdlib cimport calloc, free
 
 from tidal._ext.decay cimport CHUNK, Events, ShardState, ingest_chunk
-from tidal._ext.gathering cimport Gathering, Link, arrive, free_chain
+from tidal._ext.gathering cimport Gathering, arrive
 from tidal._ext.index cimport NOT_FOUND, index_ensure, index_guess, mix, shard_of_hash, tag_of
 from tidal._ext.layout cimport acquire, unlock
+from tidal._ext.pool cimport Link, Pool, pool_close, pool_give_back, pool_open, pool_take
 from tidal._ext.shards cimport SHARDS_MAX, ShardSet
 
 cdef enum:
@@ -61,18 +65,16 @@ cdef class GatheredIds(Gathering):
     cdef uint64_t entities_min
     cdef Heap heaps[SHARDS_MAX]         # of shard s, those of [s << bits, s + 1 << bits)
     cdef uint32_t bits
-    cdef Chunk *spare
+    cdef Pool pool
 
     def __cinit__(self, ShardSet shards not None, uint64_t entities_min):
         self.entities_min = entities_min
+        pool_open(&self.pool, sizeof(Chunk))
         while shards.count << self.bits + 1 <= HEAPS:
             self.bits += 1
 
     def __dealloc__(self):
-        cdef uint32_t heap
-        for heap in range(SHARDS_MAX):
-            free_chain(<Link *>self.heaps[heap].first)
-        free_chain(<Link *>self.spare)
+        pool_close(&self.pool)
 
     def add(self, const uint64_t[::1] entity_ids, const float[::1] weights, const int64_t[::1] times):
         """Take in events, after those that came before."""
@@ -118,11 +120,7 @@ cdef class GatheredIds(Gathering):
         return 0
 
     cdef Chunk *add_chunk(self, Heap *heap) noexcept nogil:
-        cdef Chunk *chunk = self.spare
-        if chunk != NULL:
-            self.spare = chunk.next
-        else:
-            chunk = <Chunk *>malloc(sizeof(Chunk))
+        cdef Chunk *chunk = <Chunk *>pool_take(&self.pool)
         if chunk == NULL:
             return NULL
         chunk.next, chunk.count = NULL, 0
@@ -133,6 +131,13 @@ cdef class GatheredIds(Gathering):
         heap.last = chunk
         return chunk
 
+    cdef int apply_waiting(self, uint32_t first) noexcept nogil:
+        cdef uint32_t i
+        cdef int failed = 0
+        for i in range(self.shards.count):
+            failed = failed or self.apply_to((first + i) % self.shards.count)
+        return failed
+
     cdef int apply_to(self, uint32_t shard) noexcept nogil:
         cdef ShardState *state = self.shards.states[shard]
         cdef Heap *heap = &self.heaps[shard << self.bits]
@@ -140,13 +145,11 @@ cdef class GatheredIds(Gathering):
         cdef uint32_t part
         cdef int failed
         acquire(&state.lock)  # without it another thread may let the index grow while it is read
-        state.late += self.arrivals.late[shard]
         new = count_new(state, heap.first) << self.bits
         # Heaps fill one part of the index after the other. Were it to grow as it is filled, a part would be
         # full long before the whole is. All parts have about as many entities.
         failed = index_ensure(&state.index, state.arena.count + new + new // 16, &state.records)
         unlock(&state.lock)
-        self.arrivals.late[shard] = 0
         for part in range(<uint32_t>1 << self.bits):
             failed = failed or self.apply_heap(state, &heap[part])
         return failed
@@ -163,7 +166,6 @@ cdef class GatheredIds(Gathering):
             unlock(&state.lock)
             chunk = chunk.next
         if heap.first != NULL:
-            heap.last.next = self.spare
-            self.spare = heap.first
+            pool_give_back(&self.pool, <Link *>heap.first, <Link *>heap.last)
             heap.first = heap.last = NULL
         return failed

@@ -1,42 +1,35 @@
 """Events gathered by entity (gathering.pyx) whose entities are places in a dictionary of ids.
 
-What an entity takes (its hash, its shard, its slot) is worked out once for each word of the dictionary, not
-for each event: a word gets a *rank*, by heap and in the order of the words within one, and an event waits
-with that. Records that are new get their slots in the order of the ranks, so that the records of a heap lie
-together, and are mostly read in the order in which they lie.
-
-Events are dealt out by way of small buffers, of which each is copied past the cache when it is full.
+Events wait in heaps of neighbouring places, whose records fit the cache together; an event is dealt out
+without a look at anything but its place. A heap is applied by dealing its events out once more, to the
+shards of their entities. What an entity takes (its shard, its slot) is worked out once for each word of the
+dictionary, not for each event.
 """
 
-from libc.stdint cimport INT64_MAX, int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memset
-from posix.stdlib cimport posix_memalign
 
 from tidal._ext.arena cimport arena_ensure
 from tidal._ext.decay cimport Events, ShardState, find_or_insert, ingest_chunk
-from tidal._ext.gathering cimport Gathering, Link, arrive, free_chain
-from tidal._ext.index cimport (
-    NOT_FOUND, home_of, index_ensure, index_find, index_guess, mix, shard_of_hash, tag_of,
-)
-from tidal._ext.layout cimport LINE, HotRecord, acquire, prefetch, stream_end, stream_line, unlock
+from tidal._ext.gathering cimport Gathering, arrive
+from tidal._ext.index cimport home_of, index_ensure, index_guess, mix, shard_of_hash, tag_of
+from tidal._ext.layout cimport LINE, acquire, prefetch, unlock
+from tidal._ext.pool cimport Link, Pool, pool_close, pool_give_back, pool_open, pool_take
 from tidal._ext.shards cimport SHARDS_MAX, ShardSet
+from tidal._ext.vectors cimport largest_of
 
 cdef enum:
-    HEAPS = 256             # no fewer than there can be shards
-    RANK_BITS = 24          # of a key: heap << RANK_BITS | rank
-    WORDS_MAX = 1 << RANK_BITS
+    HEAPS = 256
+    WORDS_MAX = 1 << 24
     UNUSED = 0xFFFFFFFF     # instead of a slot: no event needed it yet
-    WANTED = 0xFFFFFFFE     # an event needs it
-    LOOKED_UP = 256         # keys, or cells, that are fetched together
-    AHEAD = 16              # records to prefetch before they are touched
-    STAGED = 8              # events of a buffer
-    LINES = 2               # that they fill
-    CHUNK_EVENTS = 1024     # a multiple of STAGED; no more than decay.pxd takes
+    CHUNK_EVENTS = 1024
+    FETCHED = 8             # events, in two lines, whose memory is fetched before they come
+    DEALT = 256             # events of a shard that are applied together
 
 
 cdef struct Event:
-    uint32_t rank
+    uint32_t place
     float weight
     int64_t t
 
@@ -51,11 +44,14 @@ cdef struct Heap:
     Chunk *first
     Chunk *last
 
-cdef struct Buffers:
-    Event events[HEAPS][STAGED]
-    uint32_t counts[HEAPS]
+# Events of a heap that go to one shard.
+cdef struct Dealt:
+    uint32_t count
+    uint32_t places[DEALT]
+    float weights[DEALT]
+    int64_t times[DEALT]
+    uint64_t[8] unused      # so that equal parts of two shards' are not in the same set of the cache
 
-assert SHARDS_MAX <= HEAPS and STAGED * sizeof(Event) == LINES * LINE
 assert sizeof(Chunk) == LINE + CHUNK_EVENTS * sizeof(Event)
 
 
@@ -64,102 +60,77 @@ cdef inline int64_t count_in(const Heap *heap, const Chunk *chunk) noexcept nogi
     return heap.at - chunk.events if chunk == heap.last else CHUNK_EVENTS
 
 
-cdef class RankedWords:
-    """The words of a dictionary, ranked for tables of so many shards. 12 bytes a word."""
+cdef class HomedWords:
+    """The words of a dictionary with the shard of each, in tables of so many. A byte a word beside them."""
 
+    cdef const uint64_t[::1] ids
     cdef uint32_t size
     cdef uint32_t shards
-    cdef uint32_t bits              # of shard s are the heaps [s << bits, s + 1 << bits)
-    cdef uint32_t *keys             # by place
-    cdef uint64_t *ids              # by rank
-    cdef uint32_t rank_ends[HEAPS]
+    cdef uint8_t *homes
 
     def __cinit__(self, const uint64_t[::1] words, uint32_t shards):
         if not 1 <= words.shape[0] <= WORDS_MAX:
             raise ValueError(f"a dictionary of {words.shape[0]} words; it has 1 to {WORDS_MAX}")
         if not 1 <= shards <= SHARDS_MAX:
             raise ValueError(f"{shards} shards; choose 1 to {SHARDS_MAX}")
-        self.size, self.shards = <uint32_t>words.shape[0], shards
-        while shards << self.bits + 1 <= HEAPS:
-            self.bits += 1
-        self.keys = <uint32_t *>malloc(self.size * sizeof(uint32_t))
-        self.ids = <uint64_t *>malloc(self.size * sizeof(uint64_t))
-        if self.keys == NULL or self.ids == NULL:
-            raise MemoryError("no memory to rank the words of a dictionary")
+        self.ids, self.size, self.shards = words, <uint32_t>words.shape[0], shards
+        self.homes = <uint8_t *>malloc(self.size)
+        if self.homes == NULL:
+            raise MemoryError("no memory for the words of a dictionary")
         with nogil:
-            self.rank(&words[0])
+            self.find_homes(&words[0])
 
     def __dealloc__(self):
-        free(self.keys)
-        free(self.ids)
+        free(self.homes)
 
-    cdef void rank(self, const uint64_t *words) noexcept nogil:
-        cdef uint32_t[HEAPS] next_rank
-        cdef uint32_t i, heap, rank = 0, count
-        cdef uint64_t hashed
-        memset(next_rank, 0, sizeof(next_rank))
+    cdef void find_homes(self, const uint64_t *words) noexcept nogil:
+        cdef uint32_t i
         for i in range(self.size):
-            hashed = mix(words[i])
-            heap = shard_of_hash(hashed, self.shards) << self.bits
-            heap |= <uint32_t>(<uint64_t>tag_of(hashed) >> (32 - self.bits))
-            self.keys[i] = heap << RANK_BITS
-            next_rank[heap] += 1
-        for heap in range(HEAPS):
-            count = next_rank[heap]
-            next_rank[heap] = rank
-            rank += count
-            self.rank_ends[heap] = rank
-        for i in range(self.size):
-            heap = self.keys[i] >> RANK_BITS
-            rank = next_rank[heap]
-            next_rank[heap] = rank + 1
-            self.keys[i] |= rank
-            self.ids[rank] = words[i]
-
-    cdef uint32_t first_rank(self, uint32_t heap) noexcept nogil:
-        return self.rank_ends[heap - 1] if heap else 0
+            self.homes[i] = <uint8_t>shard_of_hash(mix(words[i]), self.shards)
 
 
 cdef class GatheredPlaces(Gathering):
-    cdef RankedWords words          # of what waits, or waited last
-    cdef uint32_t *slots            # by rank: the record's, UNUSED or WANTED
+    cdef HomedWords words           # of what waits, or waited last
+    cdef const uint64_t *ids        # theirs
+    cdef const uint8_t *homes
+    cdef uint32_t heap_shift        # of heap h are the places [h << heap_shift, h + 1 << heap_shift)
+    cdef uint32_t unused            # words without a slot here
+    cdef uint32_t *slots            # by place: the record's, or UNUSED
     cdef Heap heaps[HEAPS]
-    cdef Buffers *buffers
-    cdef Chunk *spare
+    cdef Dealt *dealt               # by shard
+    cdef Pool pool
 
     def __cinit__(self, ShardSet shards not None):
-        if posix_memalign(<void **>&self.buffers, LINE, sizeof(Buffers)):
+        pool_open(&self.pool, sizeof(Chunk))
+        self.dealt = <Dealt *>malloc(shards.count * sizeof(Dealt))
+        if self.dealt == NULL:
             raise MemoryError("no memory to gather events")
-        memset(self.buffers.counts, 0, sizeof(self.buffers.counts))
+        memset(self.dealt, 0, shards.count * sizeof(Dealt))
 
     def __dealloc__(self):
-        cdef uint32_t heap
-        for heap in range(HEAPS):
-            free_chain(<Link *>self.heaps[heap].first)
-        free_chain(<Link *>self.spare)
-        free(self.buffers)
+        pool_close(&self.pool)
+        free(self.dealt)
         free(self.slots)
 
     def add(
-        self, const uint32_t[::1] places, RankedWords words not None, const float[::1] weights,
+        self, const uint32_t[::1] places, HomedWords words not None, const float[::1] weights,
         const int64_t[::1] times
     ):
         """Take in events of the entities at these places among the words, after those that came before.
 
         What waits with other words is applied first.
         """
-        cdef Py_ssize_t i, count = places.shape[0]
-        cdef uint32_t largest = 0
+        cdef Py_ssize_t count = places.shape[0]
+        cdef uint32_t largest
         cdef int failed
         if not count == weights.shape[0] == times.shape[0]:
             raise ValueError("columns of different lengths")
         if words.shards != self.shards.count:
-            raise ValueError(f"words ranked for {words.shards} shards, not {self.shards.count}")
+            raise ValueError(f"words for {words.shards} shards, not {self.shards.count}")
         self.check(0)
         if count == 0:
             return
-        for i in range(count):
-            largest = max(largest, places[i])
+        largest = largest_of(&places[0], count)
         if largest >= words.size:
             raise ValueError(f"place {largest} in a dictionary of {words.size} words")
         if words is not self.words:
@@ -169,46 +140,41 @@ cdef class GatheredPlaces(Gathering):
             failed = self.put(&places[0], &weights[0], &times[0], count)
         self.check(failed)
 
-    cdef int take(self, RankedWords words) except -1:
+    cdef int take(self, HomedWords words) except -1:
         """Make ready for events with these words."""
         cdef void *slots = realloc(self.slots, words.size * sizeof(uint32_t))
         if slots == NULL:
             raise MemoryError("no memory to gather events")
         memset(slots, 0xFF, words.size * sizeof(uint32_t))  # UNUSED
-        self.slots, self.words = <uint32_t *>slots, words
+        self.slots, self.words, self.unused = <uint32_t *>slots, words, words.size
+        self.ids, self.homes, self.heap_shift = &words.ids[0], words.homes, 0
+        while (words.size - 1) >> self.heap_shift >= HEAPS:
+            self.heap_shift += 1
         return 0
 
     cdef int put(
         self, const uint32_t *places, const float *weights, const int64_t *times, int64_t count
     ) noexcept nogil:
-        cdef uint32_t[LOOKED_UP] keys
-        cdef const uint32_t *key_of = self.words.keys
-        cdef int64_t start = 0, i, size
-        cdef uint32_t heap, staged
+        cdef int64_t i
+        cdef uint32_t shift = self.heap_shift
+        cdef Heap *heap
         cdef Event *event
         cdef bint ordered = self.expect_order(times, count)
-        while start < count:
-            size = min(<int64_t>LOOKED_UP, count - start)
-            # Apart from the writes: no read has to wait until it is known where these go.
-            for i in range(size):
-                keys[i] = key_of[places[start + i]]
-            for i in range(size):
-                heap = keys[i] >> RANK_BITS
-                staged = self.buffers.counts[heap]
-                event = &self.buffers.events[heap][staged]
-                event.rank = keys[i] & (WORDS_MAX - 1)
-                event.weight = weights[start + i]
-                event.t = times[start + i]
-                self.buffers.counts[heap] = staged + 1
-                if staged + 1 == STAGED and self.move_out(heap):
-                    return -1
-            if not ordered:
-                for i in range(size):
-                    arrive(&self.arrivals, keys[i] >> RANK_BITS >> self.words.bits, times[start + i])
-            start += size
+        for i in range(count):
+            heap = &self.heaps[places[i] >> shift]
+            if heap.at == heap.end and self.add_chunk(heap):
+                return -1
+            event = heap.at
+            prefetch(event + FETCHED)
+            event.place = places[i]
+            event.weight = weights[i]
+            event.t = times[i]
+            heap.at = event + 1
         if ordered:
             self.note_newest(places, times, count)
-        stream_end()
+        else:
+            for i in range(count):
+                arrive(&self.arrivals, self.homes[places[i]], times[i])
         self.waiting += count
         return 0
 
@@ -219,42 +185,15 @@ cdef class GatheredPlaces(Gathering):
         memset(seen, 0, sizeof(seen))
         while count > 0 and left > 0:
             count -= 1
-            shard = self.words.keys[places[count]] >> RANK_BITS >> self.words.bits
+            shard = self.homes[places[count]]
             if not seen[shard]:
                 seen[shard] = True
                 left -= 1
                 self.arrivals.newest[shard] = max(self.arrivals.newest[shard], times[count])
 
-    cdef int move_out(self, uint32_t number) noexcept nogil:
-        """Move a full buffer to its heap; 0, or -1 without memory."""
-        cdef Heap *heap = &self.heaps[number]
-        cdef char *source = <char *>&self.buffers.events[number]
-        cdef int line
-        if heap.at == heap.end and self.add_chunk(heap):
-            return -1
-        for line in range(LINES):
-            stream_line(<char *>heap.at + line * LINE, source + line * LINE)
-        heap.at += STAGED
-        self.buffers.counts[number] = 0
-        return 0
-
-    cdef int move_rest(self, uint32_t number) noexcept nogil:
-        """Move a buffer that is not full to its heap, to be applied; 0, or -1 without memory."""
-        cdef Heap *heap = &self.heaps[number]
-        cdef uint32_t i, count = self.buffers.counts[number]
-        if count and heap.at == heap.end and self.add_chunk(heap):
-            return -1
-        for i in range(count):
-            heap.at[i] = self.buffers.events[number][i]
-        heap.at += count
-        self.buffers.counts[number] = 0
-        return 0
-
     cdef int add_chunk(self, Heap *heap) noexcept nogil:
-        cdef Chunk *chunk = self.spare
-        if chunk != NULL:
-            self.spare = chunk.next
-        elif posix_memalign(<void **>&chunk, LINE, sizeof(Chunk)):
+        cdef Chunk *chunk = <Chunk *>pool_take(&self.pool)
+        if chunk == NULL:
             return -1
         chunk.next = NULL
         if heap.first == NULL:
@@ -265,119 +204,114 @@ cdef class GatheredPlaces(Gathering):
         heap.at, heap.end = chunk.events, chunk.events + CHUNK_EVENTS
         return 0
 
-    cdef int apply_to(self, uint32_t shard) noexcept nogil:
-        cdef ShardState *state = self.shards.states[shard]
-        cdef uint32_t heap, heaps = <uint32_t>1 << self.words.bits, first = shard << self.words.bits
-        cdef int failed = 0
-        acquire(&state.lock)
-        state.late += self.arrivals.late[shard]
-        unlock(&state.lock)
-        self.arrivals.late[shard] = 0
-        for heap in range(first, first + heaps):
-            # Heaps fill one part of the index after the other. Were it to grow as it is filled, a part would
-            # be full long before the whole is. All parts have about as many entities.
-            failed = failed or self.apply_heap(state, heap, heaps + 1 if heap == first else 1)
+    cdef int apply_waiting(self, uint32_t first) noexcept nogil:
+        cdef uint32_t heap
+        cdef int failed = self.make_room()
+        for heap in range(HEAPS):
+            failed = failed or self.apply_heap(heap, first)
         return failed
 
-    cdef int apply_heap(self, ShardState *state, uint32_t number, uint32_t like_it) noexcept nogil:
-        """Apply a heap, with room in the index for so many like it."""
+    cdef int make_room(self) noexcept nogil:
+        """Make room for as many entities as there can be, in shards that have none yet."""
+        cdef ShardState *state
+        cdef uint32_t shard
+        cdef uint64_t entities = min(<int64_t>self.unused, self.waiting) * 17 // 16 // self.shards.count
+        cdef int failed = 0
+        for shard in range(self.shards.count):
+            state = self.shards.states[shard]
+            acquire(&state.lock)
+            if state.arena.count == 0:
+                failed = failed or index_ensure(&state.index, entities, &state.records)
+                failed = failed or arena_ensure(&state.arena, entities)
+            unlock(&state.lock)
+        return failed
+
+    cdef int apply_heap(self, uint32_t number, uint32_t first) noexcept nogil:
         cdef Heap *heap = &self.heaps[number]
         cdef Chunk *chunk
-        cdef int failed = self.move_rest(number)
+        cdef uint32_t i
+        cdef int failed = 0
         chunk = heap.first
         if chunk == NULL:
-            return failed
-        acquire(&state.lock)
-        failed = failed or self.settle(state, number, like_it)
-        unlock(&state.lock)
+            return 0
         while chunk != NULL and not failed:
-            failed = self.apply_chunk(state, chunk, count_in(heap, chunk))
+            failed = self.deal_out(chunk, count_in(heap, chunk))
             chunk = chunk.next
-        heap.last.next = self.spare
-        self.spare = heap.first
+        for i in range(self.shards.count):
+            failed = failed or self.apply_dealt((first + i) % self.shards.count)
+        pool_give_back(&self.pool, <Link *>heap.first, <Link *>heap.last)
         memset(heap, 0, sizeof(Heap))
         return failed
 
-    cdef int settle(self, ShardState *state, uint32_t number, uint32_t like_it) noexcept nogil:
-        """Find or make the records that a heap's events need, and have the others on the way to the cache.
+    cdef int deal_out(self, const Chunk *chunk, int64_t count) noexcept nogil:
+        """Put the events of a chunk where those of their shards wait, and apply these as they fill up."""
+        cdef const Event *event
+        cdef Dealt *dealt
+        cdef uint32_t at
+        cdef int64_t i
+        for i in range(count):
+            event = &chunk.events[i]
+            dealt = &self.dealt[self.homes[event.place]]
+            at = dealt.count
+            dealt.places[at] = event.place
+            dealt.weights[at] = event.weight
+            dealt.times[at] = event.t
+            dealt.count = at + 1
+            if at + 1 == DEALT and self.apply_dealt(self.homes[event.place]):
+                return -1
+        return 0
+
+    cdef int apply_dealt(self, uint32_t shard) noexcept nogil:
+        cdef ShardState *state = self.shards.states[shard]
+        cdef Dealt *dealt = &self.dealt[shard]
+        cdef uint32_t[DEALT] slots
+        cdef Events events = [NULL, dealt.weights, dealt.times]
+        cdef int failed
+        if dealt.count == 0:
+            return 0
+        acquire(&state.lock)
+        failed = (self.find_slots(state, dealt, slots)
+                  or ingest_chunk(state, events, dealt.count, True, slots))
+        unlock(&state.lock)
+        dealt.count = 0
+        return failed
+
+    cdef int find_slots(self, ShardState *state, const Dealt *dealt, uint32_t *slots_out) noexcept nogil:
+        """Find or make the records of events, and have them on the way to the cache.
 
         0, or -1 without memory. The caller holds the lock.
         """
-        cdef uint32_t rank, slot, first = self.words.first_rank(number), end = self.words.rank_ends[number]
-        cdef const HotRecord *rows = state.arena.rows
-        cdef int64_t earliest
-        cdef uint64_t entities, new = 0
-        if not self.mark_wanted(number, &earliest):
-            for rank in range(first, end):
-                prefetch(&rows[self.slots[rank]])  # of none: that is no access
-            return 0
-        self.guess_slots(state, first, end)
-        for rank in range(first, end):
-            prefetch(&rows[self.slots[min(rank + AHEAD, end - 1)]])
-            slot = self.slots[rank]
-            if slot < WANTED and rows[slot].entity_id != self.words.ids[rank]:
-                slot = index_find(&state.index, tag_of(mix(self.words.ids[rank])), self.words.ids[rank], rows)
-                self.slots[rank] = slot = WANTED if slot == NOT_FOUND else slot
-            new += slot == WANTED
-        entities = state.arena.count + new
-        if (index_ensure(&state.index, entities + new * (like_it - 1), &state.records)
-                or arena_ensure(&state.arena, entities)):
+        cdef uint32_t[DEALT] unknown
+        cdef uint32_t i, slot, found = 0
+        for i in range(dealt.count):
+            slot = self.slots[dealt.places[i]]
+            slots_out[i] = slot
+            prefetch(&state.arena.rows[slot])  # of none: that is no access
+            unknown[found] = i
+            found += slot == UNUSED
+        return self.learn_slots(state, dealt, unknown, found, slots_out) if found else 0
+
+    cdef int learn_slots(
+        self, ShardState *state, const Dealt *dealt, const uint32_t *unknown, uint32_t count,
+        uint32_t *slots_out
+    ) noexcept nogil:
+        """find_slots() of the events whose entities were not needed before."""
+        cdef uint32_t[DEALT] tags
+        cdef uint32_t i, place
+        cdef uint64_t entities = <uint64_t>state.arena.count + count
+        if index_ensure(&state.index, entities, &state.records) or arena_ensure(&state.arena, entities):
             return -1
+        for i in range(count):
+            tags[i] = tag_of(mix(self.ids[dealt.places[unknown[i]]]))
+            prefetch(&state.index.cells[home_of(&state.index, tags[i])])
+        for i in range(count):
+            prefetch(&state.arena.rows[index_guess(&state.index, tags[i])])
         acquire(&state.records)
-        for rank in range(first, end):
-            if self.slots[rank] == WANTED:
-                self.slots[rank] = find_or_insert(state, self.words.ids[rank], earliest)
+        for i in range(count):
+            place = dealt.places[unknown[i]]
+            if self.slots[place] == UNUSED:
+                self.slots[place] = find_or_insert(state, self.ids[place], dealt.times[unknown[i]])
+                self.unused -= 1
+            slots_out[unknown[i]] = self.slots[place]
         unlock(&state.records)
         return 0
-
-    cdef bint mark_wanted(self, uint32_t number, int64_t *earliest_out) noexcept nogil:
-        """Mark the words that events need for the first time; return whether there are any."""
-        cdef Heap *heap = &self.heaps[number]
-        cdef const Chunk *chunk = heap.first
-        cdef uint32_t *slot
-        cdef bint any = False
-        cdef int64_t i
-        earliest_out[0] = INT64_MAX
-        while chunk != NULL:
-            for i in range(count_in(heap, chunk)):
-                slot = &self.slots[chunk.events[i].rank]
-                any |= slot[0] == UNUSED
-                slot[0] = min(slot[0], <uint32_t>WANTED)
-                earliest_out[0] = min(earliest_out[0], chunk.events[i].t)
-            chunk = chunk.next
-        return any
-
-    cdef void guess_slots(self, const ShardState *state, uint32_t rank, uint32_t end) noexcept nogil:
-        """Give the words that are wanted their likely slots, if they have one."""
-        cdef uint32_t[LOOKED_UP] ranks
-        cdef uint32_t[LOOKED_UP] tags
-        cdef uint32_t i, found, slot
-        while rank < end:
-            found = 0
-            while rank < end and found < LOOKED_UP:
-                if self.slots[rank] == WANTED:
-                    ranks[found] = rank
-                    tags[found] = tag_of(mix(self.words.ids[rank]))
-                    prefetch(&state.index.cells[home_of(&state.index, tags[found])])
-                    found += 1
-                rank += 1
-            for i in range(found):
-                slot = index_guess(&state.index, tags[i])
-                self.slots[ranks[i]] = WANTED if slot == NOT_FOUND else slot
-
-    cdef int apply_chunk(self, ShardState *state, const Chunk *chunk, int64_t count) noexcept nogil:
-        cdef uint32_t[CHUNK_EVENTS] slots
-        cdef float[CHUNK_EVENTS] weights
-        cdef int64_t[CHUNK_EVENTS] times
-        cdef Events events
-        cdef int64_t i
-        cdef int failed
-        for i in range(count):
-            slots[i] = self.slots[chunk.events[i].rank]
-            weights[i] = chunk.events[i].weight
-            times[i] = chunk.events[i].t
-        events.entity_ids, events.weights, events.times = NULL, weights, times
-        acquire(&state.lock)
-        failed = ingest_chunk(state, events, count, True, slots)
-        unlock(&state.lock)
-        return failed

@@ -1,32 +1,15 @@
 """Many events gathered by entity before they are applied, for replays and recoveries.
 
 Where there are more entities than the cache holds, most of an event's time goes into fetching its index cell
-and its record. So events are first put into heaps, by shard and by part of the shard's index: the cells and
-records of one heap fit the cache together, and each is fetched once. The events of one entity stay in order.
+and its record. So events are first put into heaps: the records of one heap fit the cache together, and each
+is fetched once. The events of one entity stay in order.
 """
 
 from libc.stdint cimport INT64_MIN, int64_t, uint32_t
-from libc.stdlib cimport free
 
-from tidal._ext.decay cimport late_from
-
-
-cdef void free_chain(Link *first) noexcept nogil:
-    """Free this and all that come after it."""
-    cdef Link *following
-    while first != NULL:
-        following = first.next
-        free(first)
-        first = following
-
-
-cdef bint in_order(const int64_t *times, int64_t count, int64_t earliest) noexcept nogil:
-    """Whether no event is older than the one before it, nor any than this time."""
-    cdef int64_t i
-    cdef bint back = times[0] < earliest
-    for i in range(1, count):
-        back |= times[i] < times[i - 1]
-    return not back
+from tidal._ext.decay cimport ShardState, late_from
+from tidal._ext.layout cimport acquire, unlock
+from tidal._ext.vectors cimport in_order
 
 
 cdef class Gathering:
@@ -46,8 +29,8 @@ cdef class Gathering:
     def apply(self):
         """Apply all that waits."""
         cdef int64_t newest = INT64_MIN
-        cdef uint32_t shard, i, first
-        cdef int failed = 0
+        cdef uint32_t shard, first
+        cdef int failed
         self.check(0)
         if self.waiting == 0:
             return
@@ -56,9 +39,9 @@ cdef class Gathering:
             newest = max(newest, self.arrivals.newest[shard])
         self.shards.move_clock(newest)
         with nogil:
-            for i in range(self.shards.count):
-                shard = (first + i) % self.shards.count
-                failed = failed or self.apply_to(shard)
+            self.expect_events(self.room_in_buckets(newest))
+            failed = self.apply_waiting(first)
+            self.expect_events(0)
         self.check(failed)
         self.waiting = 0
 
@@ -77,13 +60,35 @@ cdef class Gathering:
         cdef int64_t newest = INT64_MIN
         cdef uint32_t shard
         if self.waiting == 0:
+            self.arrivals.oldest = times[0]
             for shard in range(self.shards.count):
                 self.arrivals.newest[shard] = self.shards.states[shard].newest
+        self.arrivals.oldest = min(self.arrivals.oldest, times[0])
         for shard in range(self.shards.count):
             newest = max(newest, self.arrivals.newest[shard])
             self.arrivals.late_before[shard] = late_from(self.arrivals.newest[shard], self.arrivals.fine_ns)
-        return in_order(times, count, newest)
+        return times[0] >= newest and in_order(times, count)
 
-    cdef int apply_to(self, uint32_t shard) noexcept nogil:
-        """Apply what waits for a shard, and add up what of it was late; 0, or -1 without memory."""
+    cdef size_t room_in_buckets(self, int64_t newest) noexcept nogil:
+        """For how many events a shard's columns get room: those that wait, evenly spread, and a few more."""
+        cdef double buckets
+        if self.arrivals.fine_ns == 0:
+            return 0
+        buckets = max(1.0, <double>(newest - self.arrivals.oldest) / <double>self.arrivals.fine_ns)
+        return <size_t>(self.waiting * 17 // 16 // self.shards.count / buckets)
+
+    cdef void expect_events(self, size_t room) noexcept nogil:
+        """Tell the shards how many events a bucket will have, and how many of those that came were late."""
+        cdef ShardState *state
+        cdef uint32_t shard
+        for shard in range(self.shards.count):
+            state = self.shards.states[shard]
+            acquire(&state.lock)
+            state.windows.room = room
+            state.late += self.arrivals.late[shard]
+            unlock(&state.lock)
+            self.arrivals.late[shard] = 0
+
+    cdef int apply_waiting(self, uint32_t first) noexcept nogil:
+        """Apply what waits, to this shard first; 0, or -1 without memory."""
         return -1

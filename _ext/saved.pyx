@@ -12,9 +12,10 @@ import numpy as np
 
 from tidal._ext.decay cimport SUMS_MAX
 from tidal._ext.layout cimport HotRecord, acquire, unlock
+from tidal._ext.window_columns cimport column_append, column_clear, is_compact, is_empty, sum_columns
 from tidal._ext.windows cimport (
-    MINUTE_COLUMNS, MINUTES_PER_HOUR, Column, advance_clock, column_append, column_clear, floor_divide,
-    has_column, hour_column, hour_of, minute_column, sum_columns,
+    MINUTE_COLUMNS, MINUTES_PER_HOUR, advance_clock, floor_divide, has_column, hour_column, hour_of,
+    minute_column,
 )
 
 cdef enum:
@@ -76,11 +77,12 @@ cdef object make_room(ShardState *state, Copy *copy):
         unlock(&state.lock)
     copy.sum_count = state.sum_count
     copy.rows_room = now.rows_room + now.rows_room // 4 + SPARE
-    copy.running_room = now.running_room + now.running_room // 4 + SPARE
-    copy.entries_room = now.entries_room + now.entries_room // 4 + copy.running_room
+    copy.slots_room = now.slots_room + now.slots_room // 4 + SPARE
+    # Compacting may turn slots into entries meanwhile.
+    copy.entries_room = now.entries_room + now.entries_room // 4 + copy.slots_room
     cells = copy.rows_room * (3 + copy.sum_count)
     block = np.empty(
-        cells * sizeof(uint64_t) + copy.entries_room * sizeof(Entry) + copy.running_room * sizeof(uint32_t),
+        cells * sizeof(uint64_t) + copy.entries_room * sizeof(Entry) + copy.slots_room * sizeof(uint32_t),
         np.uint8)
     cdef unsigned char[::1] data = block
     copy.entity_ids = <uint64_t *>&data[0]
@@ -88,14 +90,14 @@ cdef object make_room(ShardState *state, Copy *copy):
     copy.totals = <uint64_t *>(copy.last_times + copy.rows_room)
     copy.sums = <double *>(copy.totals + copy.rows_room)
     copy.entries = <Entry *>(copy.sums + copy.rows_room * copy.sum_count)
-    copy.running = <uint32_t *>(copy.entries + copy.entries_room)
+    copy.slots = <uint32_t *>(copy.entries + copy.entries_room)
     with nogil:
         touch(copy.entity_ids, now.rows_room * sizeof(uint64_t))
         touch(copy.last_times, now.rows_room * sizeof(int64_t))
         touch(copy.totals, now.rows_room * sizeof(uint64_t))
         touch(copy.sums, now.rows_room * copy.sum_count * sizeof(double))
         touch(copy.entries, now.entries_room * sizeof(Entry))
-        touch(copy.running, now.running_room * sizeof(uint32_t))
+        touch(copy.slots, now.slots_room * sizeof(uint32_t))
     return block
 
 
@@ -103,17 +105,20 @@ cdef void measure(ShardState *state, Copy *now) noexcept nogil:
     """Set the room that a copy takes now. The lock is held."""
     cdef int ring
     cdef int64_t bucket
-    now.rows_room, now.running_room, now.entries_room = state.arena.count, state.windows.running_count, 0
+    cdef const Column *column
+    now.rows_room, now.slots_room, now.entries_room = state.arena.count, 0, 0
     for ring in range(RINGS):
         for bucket in range(ring_places(state, ring)):  # any of as many neighbours: each has its place
-            now.entries_room += ring_column(state, ring, bucket).count
+            column = ring_column(state, ring, bucket)
+            now.slots_room += column.slot_count
+            now.entries_room += column.count
 
 
 cdef bint has_room(ShardState *state, const Copy *copy) noexcept nogil:
     """Whether a copy would fit now. The lock is held."""
     cdef Copy now
     measure(state, &now)
-    return (now.rows_room <= copy.rows_room and now.running_room <= copy.running_room
+    return (now.rows_room <= copy.rows_room and now.slots_room <= copy.slots_room
             and now.entries_room <= copy.entries_room)
 
 
@@ -128,42 +133,43 @@ cdef int take_copy(ShardState *state, int64_t clock, Copy *copy) noexcept nogil:
     held, so this does nothing that can be done later.
     """
     cdef int ring
-    cdef size_t used = 0
+    cdef Column free = [copy.slots, 0, 0, copy.entries, 0, 0, 0]
     if state.windows.started and advance_clock(&state.windows, state.arena.rows, state.arena.count, clock):
         return -1
     if not has_room(state, copy):
         return 1
     copy.hour_in_minutes = state.windows.keeps[0] and state.windows.hours_kept
-    copy.running_ring = 0 if state.windows.keeps[0] else 1
-    copy.running_count = state.windows.running_count
-    if copy.running_count:
-        memcpy(copy.running, state.windows.running, copy.running_count * sizeof(uint32_t))
     for ring in range(RINGS):
-        copy_ring(state, ring, copy, &used)
+        copy_ring(state, ring, copy, &free)
     copy_rows(state, copy)
     return 0
 
 
-cdef void copy_ring(ShardState *state, int ring, Copy *copy, size_t *used) noexcept nogil:
-    """Copy the columns of a ring behind the entries that are used."""
+cdef void copy_ring(ShardState *state, int ring, Copy *copy, Column *free) noexcept nogil:
+    """Copy the columns of a ring to where there is room for slots and entries, and move that on."""
     cdef RingCopy *into = &copy.rings[ring]
     cdef int64_t bucket, span = ring_span(state, ring)
-    cdef Column *column
+    cdef const Column *column
+    cdef Column *copied
     into.columns = 0
     if not state.windows.started or span == 0:
         return
     into.newest = ring_bucket(state, ring, floor_divide(state.windows.clock, state.windows.fine_ns))
     for bucket in range(into.newest - span + 1, into.newest + 1):
         column = ring_column(state, ring, bucket)
-        if column.count == 0 and bucket < into.newest:
+        if is_empty(column) and bucket < into.newest:
             continue
         into.buckets[into.columns] = bucket
-        into.copied[into.columns] = column[0]
-        into.copied[into.columns].entries = copy.entries + used[0]
-        if column.count:
-            memcpy(copy.entries + used[0], column.entries, column.count * sizeof(Entry))
+        copied = &into.copied[into.columns]
         into.columns += 1
-        used[0] += column.count
+        copied[0] = column[0]
+        copied.slots, copied.entries = free.slots, free.entries
+        if column.slot_count:
+            memcpy(copied.slots, column.slots, column.slot_count * sizeof(uint32_t))
+        if column.count:
+            memcpy(copied.entries, column.entries, column.count * sizeof(Entry))
+        free.slots += column.slot_count
+        free.entries += column.count
 
 
 cdef void copy_rows(const ShardState *state, Copy *copy) noexcept nogil:
@@ -243,10 +249,8 @@ cdef size_t ring_room(const Copy *copy, int ring) noexcept nogil:
     cdef size_t room = 0
     cdef int c
     for c in range(copy.rings[ring].columns):
-        room += copy.rings[ring].copied[c].count
-    if ring == copy.running_ring:
-        room += copy.running_count
-    elif copy.hour_in_minutes:
+        room += copy.rings[ring].copied[c].slot_count + copy.rings[ring].copied[c].count
+    if ring and copy.hour_in_minutes:
         room += copy.row_count
     return room
 
@@ -256,21 +260,17 @@ cdef const Column *settled(const Copy *copy, int ring, int c, Column *joined) no
     cdef const RingCopy *columns = &copy.rings[ring]
     cdef const Column *sources[MINUTE_COLUMNS]
     cdef int64_t bucket = columns.buckets[c]
-    cdef size_t running = 0
     cdef int count = 1, m
     sources[0] = &columns.copied[c]
-    if bucket == columns.newest:
-        if ring == copy.running_ring:
-            running = copy.running_count
-        elif copy.hour_in_minutes:
-            count, running = 0, copy.running_count
-            for m in range(copy.rings[0].columns):
-                if copy.rings[0].buckets[m] >= bucket * MINUTES_PER_HOUR:
-                    sources[count] = &copy.rings[0].copied[m]
-                    count += 1
-    if count == 1 and running == 0 and sources[0].count == sources[0].compacted:
+    if ring and copy.hour_in_minutes and bucket == columns.newest:
+        count = 0
+        for m in range(copy.rings[0].columns):
+            if copy.rings[0].buckets[m] >= bucket * MINUTES_PER_HOUR:
+                sources[count] = &copy.rings[0].copied[m]
+                count += 1
+    if count == 1 and is_compact(sources[0]):
         return sources[0]
-    if sum_columns(joined, sources, count, copy.running, running, <uint32_t>copy.row_count):
+    if sum_columns(joined, sources, count, <uint32_t>copy.row_count):
         return NULL
     return joined
 

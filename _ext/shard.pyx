@@ -25,6 +25,7 @@ from tidal._ext.saved cimport (
     RINGS, Copy, RingArrays, add_columns, arrays_of, has_room, make_room, take_copy,
 )
 from tidal._ext.saved import RECORD_DTYPE, RING_NAMES, check_columns, widened
+from tidal._ext.window_columns cimport column_bytes
 from tidal._ext.windows cimport advance_clock, roll_to, windows_close, windows_open
 
 
@@ -303,11 +304,11 @@ cdef class Shard:
     def stats(self):
         """Return plain counters: entities, events, late, saturated, and bytes by part."""
         cdef int i
-        cdef size_t columns = self.state.windows.running_capacity * sizeof(uint32_t)
+        cdef size_t columns = 0
         for i in range(60):
-            columns += self.state.windows.minutes[i].capacity * sizeof(uint64_t)
+            columns += column_bytes(&self.state.windows.minutes[i])
         for i in range(168):
-            columns += self.state.windows.hours[i].capacity * sizeof(uint64_t)
+            columns += column_bytes(&self.state.windows.hours[i])
         return {
             "entities": self.state.arena.count,
             "events": self.state.events,

@@ -1,27 +1,21 @@
 """Folding, expiry and rotation of window columns.
 
-Each event leaves its slot in the list of the running bucket. When that bucket turns, the list becomes a
-column of (slot, count) entries, without a visit to any record; the columns that leave a window are
-subtracted from the running counts. An hour is gathered from its minutes when it is over. So a read is one
-load, rotation costs the touched entities only, and memory follows activity.
+Each event leaves its slot in the column of its bucket. When the running bucket turns, its column is made
+compact, without a visit to any record; the columns that leave a window are subtracted from the running
+counts. An hour is gathered from its minutes when it is over. So a read is one load, rotation costs the
+touched entities only, and memory follows activity.
 """
 
 from libc.stdint cimport INT64_MIN, int64_t, uint32_t
-from libc.stdlib cimport calloc, free, malloc, realloc
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
 from tidal._ext.layout cimport HotRecord, prefetch
+from tidal._ext.window_columns cimport (
+    Column, column_add, column_clear, column_compact, column_reserve, column_settle, sum_columns,
+)
 
 cdef enum:
     AHEAD = 16                  # rows to prefetch before they are touched
-    COLUMN_ENTRIES_MIN = 16
-    COMPACT_MIN = 256
-    RUNNING_MIN = 16384         # slots that the running list may hold, however few rows there are
-    SPARSE_FACTOR = 16          # below row_count / 16 entries, sorting beats a counter for each row
-    DENSE_FACTOR = 2            # below row_count / 2 entries, few are of the same slot
-    GROWN = 3                   # times what a column had: then it is compacted anew
-    RADIX_BITS = 10
-    RADIX = 1 << RADIX_BITS
 
 # Constants of C's, so that a division by one is compiled to a multiplication.
 cdef extern from *:
@@ -48,6 +42,11 @@ cdef Column *hour_column(Windows *windows, int64_t hour) noexcept nogil:
     return &windows.hours[hour - floor_divide(hour, HOUR_COLUMNS) * HOUR_COLUMNS]
 
 
+cdef Column *running_column(Windows *windows) noexcept nogil:
+    """The column of the bucket that is ``rolled``; where the clock has not reached that, of one long past."""
+    return column_of(windows, 0 if windows.keeps[0] else 1, windows.rolled)
+
+
 cdef inline int64_t fine_of(const Windows *windows, int64_t t) noexcept nogil:
     """The fine bucket that holds a time."""
     return floor_divide(t, MINUTE_NS) if windows.keeps[0] else floor_divide(t, HOUR_NS)
@@ -56,160 +55,6 @@ cdef inline int64_t fine_of(const Windows *windows, int64_t t) noexcept nogil:
 cdef int64_t hour_of(const Windows *windows, int64_t fine) noexcept nogil:
     """The hour that holds a fine bucket."""
     return floor_divide(fine, MINUTES_PER_HOUR) if windows.keeps[0] else fine
-
-
-# ------------------------------------------------------------------------------------------ columns
-
-
-cdef int column_reserve(Column *column, size_t more, uint32_t row_count) noexcept nogil:
-    """Make room for more entries; 0, or -1 without memory."""
-    cdef size_t capacity
-    cdef Entry *entries
-    if column.count + more <= column.capacity:
-        return 0
-    # Where most rows are in it already, further entries are mostly of the same slots.
-    if column.count >= GROWN * column.compacted + COMPACT_MIN and column.count >= row_count // DENSE_FACTOR:
-        column_compact(column, row_count)  # without memory for that, growing may still work
-    capacity = column.count + more + column.count // 2 + COLUMN_ENTRIES_MIN
-    entries = <Entry *>realloc(column.entries, capacity * sizeof(Entry))
-    if entries == NULL:
-        return -1
-    column.entries = entries
-    column.capacity = capacity
-    return 0
-
-
-cdef void column_clear(Column *column) noexcept nogil:
-    free(column.entries)
-    memset(column, 0, sizeof(Column))
-
-
-cdef int column_compact(Column *column, uint32_t row_count) noexcept nogil:
-    """Leave one entry a slot, in slot order, and no spare capacity; 0, or -1 without memory and unchanged."""
-    cdef Entry *trimmed
-    if column.count == 0:
-        return 0
-    if column.count < row_count // SPARSE_FACTOR:
-        if sort_entries(column, row_count):
-            return -1
-        join_entries(column)
-    elif gather(column, <const Column **>&column, 1, NULL, 0, row_count):
-        return -1
-    column.compacted = column.count
-    trimmed = <Entry *>realloc(column.entries, column.count * sizeof(Entry))
-    if trimmed != NULL:
-        column.entries = trimmed
-        column.capacity = column.count
-    return 0
-
-
-cdef int gather(
-    Column *target, const Column **sources, int source_count, const uint32_t *slots, size_t slot_count,
-    uint32_t row_count
-) noexcept nogil:
-    """Make target the compact sum of some columns (it may be one of them) and of a list of slots.
-
-    By a counter for each row. 0, or -1 without memory and unchanged.
-    """
-    cdef uint32_t *totals = <uint32_t *>calloc(row_count, sizeof(uint32_t))
-    cdef Entry *entries
-    cdef size_t i, distinct = 0
-    cdef uint32_t slot
-    cdef int source
-    if totals == NULL:
-        return -1
-    for source in range(source_count):
-        for i in range(sources[source].count):
-            totals[sources[source].entries[i].slot] += sources[source].entries[i].count
-    for i in range(slot_count):
-        totals[slots[i]] += 1
-    for slot in range(row_count):
-        distinct += totals[slot] != 0
-    entries = <Entry *>malloc((distinct + 1) * sizeof(Entry))
-    if entries == NULL:
-        free(totals)
-        return -1
-    free(target.entries)
-    target.entries = entries
-    target.capacity = distinct + 1
-    target.count = 0
-    for slot in range(row_count):
-        # Written always, kept where it counts: whether a row was touched cannot be predicted.
-        entries[target.count].slot = slot
-        entries[target.count].count = totals[slot]
-        target.count += totals[slot] != 0
-    target.compacted = target.count
-    free(totals)
-    return 0
-
-
-cdef int sum_columns(
-    Column *target, const Column **sources, int source_count, const uint32_t *slots, size_t slot_count,
-    uint32_t row_count
-) noexcept nogil:
-    """Make target, which is none of them, the compact sum of some columns and of a list of slots.
-
-    0, or -1 without memory.
-    """
-    cdef size_t i, entries = slot_count
-    cdef int source
-    for source in range(source_count):
-        entries += sources[source].count
-    if entries >= row_count // SPARSE_FACTOR:
-        return gather(target, sources, source_count, slots, slot_count, row_count)
-    target.count = 0
-    if column_reserve(target, entries, row_count):
-        return -1
-    for source in range(source_count):
-        if sources[source].count:
-            memcpy(&target.entries[target.count], sources[source].entries,
-                   sources[source].count * sizeof(Entry))
-            target.count += sources[source].count
-    for i in range(slot_count):
-        push(target, slots[i], 1)
-    return column_compact(target, row_count)
-
-
-cdef int sort_entries(Column *column, uint32_t row_count) noexcept nogil:
-    """Sort by slot: by its lowest digit, then the next, each pass keeping the order of the one before."""
-    cdef size_t[RADIX] places
-    cdef size_t i, next_place, size
-    cdef uint32_t shift = 0, digit
-    cdef Entry *source = column.entries
-    cdef Entry *target = <Entry *>malloc(column.count * sizeof(Entry))
-    if target == NULL:
-        return -1
-    while shift < 32 and (row_count - 1) >> shift:
-        memset(places, 0, sizeof(places))
-        for i in range(column.count):
-            places[source[i].slot >> shift & (RADIX - 1)] += 1
-        next_place = 0
-        for digit in range(RADIX):
-            size = places[digit]
-            places[digit] = next_place
-            next_place += size
-        for i in range(column.count):
-            digit = source[i].slot >> shift & (RADIX - 1)
-            target[places[digit]] = source[i]
-            places[digit] += 1
-        source, target = target, source
-        shift += RADIX_BITS
-    column.entries = source
-    column.capacity = column.count
-    free(target)
-    return 0
-
-
-cdef void join_entries(Column *column) noexcept nogil:
-    """Add up neighbours of one slot."""
-    cdef size_t i, last = 0
-    for i in range(1, column.count):
-        if column.entries[i].slot == column.entries[last].slot:
-            column.entries[last].count += column.entries[i].count
-        else:
-            last += 1
-            column.entries[last] = column.entries[i]
-    column.count = last + 1
 
 
 # ------------------------------------------------------------------------------------------ life
@@ -230,48 +75,16 @@ cdef void windows_close(Windows *windows) noexcept nogil:
         column_clear(&windows.minutes[i])
     for i in range(HOUR_COLUMNS):
         column_clear(&windows.hours[i])
-    free(windows.running)
-    windows.running = NULL
 
 
-cdef int windows_reserve(Windows *windows, size_t events, uint32_t row_count) noexcept nogil:
-    """Make room for this many more events in the running bucket; 0, or -1 without memory."""
-    cdef size_t capacity
-    cdef uint32_t *running
-    if windows.fine_ns == 0 or windows.running_count + events <= windows.running_capacity:
+cdef int windows_reserve(Windows *windows, size_t events, int64_t latest, uint32_t row_count) noexcept nogil:
+    """Make room in the running bucket for so many events, the last of this time; 0, or -1 without memory."""
+    if windows.fine_ns == 0 or latest < windows.running_start:
         return 0
-    if windows.running_count > max(<size_t>RUNNING_MIN, 2 * <size_t>row_count):
-        if fold_running(windows, row_count):
-            return -1
-    capacity = windows.running_count + events + windows.running_capacity // 2
-    running = <uint32_t *>realloc(windows.running, capacity * sizeof(uint32_t))
-    if running == NULL:
-        return -1
-    windows.running = running
-    windows.running_capacity = capacity
-    return 0
+    return column_reserve(running_column(windows), events, 0, windows.room, row_count)
 
 
 # ------------------------------------------------------------------------------------------ rotation
-
-
-cdef int fold_running(Windows *windows, uint32_t row_count) noexcept nogil:
-    """Move the list of the running bucket into its column; 0, or -1 without memory."""
-    cdef size_t i
-    cdef Column *column
-    if windows.running_count == 0:
-        return 0
-    column = column_of(windows, 0 if windows.keeps[0] else 1, windows.rolled)
-    if column.count + windows.running_count >= row_count // SPARSE_FACTOR:
-        if gather(column, <const Column **>&column, 1, windows.running, windows.running_count, row_count):
-            return -1
-    else:  # few of many: a slot that stands twice costs less than sorting
-        if column_reserve(column, windows.running_count, row_count):
-            return -1
-        for i in range(windows.running_count):
-            push(column, windows.running[i], 1)
-    windows.running_count = 0
-    return 0
 
 
 cdef int gather_hour(const Windows *windows, int64_t hour, Column *target, uint32_t row_count) noexcept nogil:
@@ -281,7 +94,7 @@ cdef int gather_hour(const Windows *windows, int64_t hour, Column *target, uint3
     cdef int i, count = <int>(floor_divide(windows.clock, MINUTE_NS) - first + 1)
     for i in range(count):
         sources[i] = minute_column(<Windows *>windows, first + i)
-    return sum_columns(target, sources, count, NULL, 0, row_count)
+    return sum_columns(target, sources, count, row_count)
 
 
 cdef int close_hour(Windows *windows, int64_t hour, uint32_t row_count) noexcept nogil:
@@ -294,6 +107,10 @@ cdef int close_hour(Windows *windows, int64_t hour, uint32_t row_count) noexcept
 cdef void apply_column(const Column *column, HotRecord *rows, int window, bint adds) noexcept nogil:
     cdef size_t i
     cdef uint32_t sign = 1 if adds else <uint32_t>-1  # unsigned: the product wraps to a subtraction
+    for i in range(column.slot_count):
+        if i + AHEAD < column.slot_count:
+            prefetch(&rows[column.slots[i + AHEAD]])
+        rows[column.slots[i]].windows[window] += sign
     for i in range(column.count):
         if i + AHEAD < column.count:
             prefetch(&rows[column.entries[i + AHEAD].slot])
@@ -306,7 +123,7 @@ cdef int roll_fine(Windows *windows, HotRecord *rows, uint32_t row_count, int64_
     cdef Shift shift
     if fine == windows.rolled:
         return 0
-    if fold_running(windows, row_count):
+    if column_settle(running_column(windows), row_count):
         return -1
     for window in range(3):
         if windows.keeps[window]:
@@ -356,6 +173,78 @@ cdef int advance_clock(Windows *windows, HotRecord *rows, uint32_t row_count, in
         for bucket in range(past_hour + 1, min(hour, past_hour + HOUR_COLUMNS) + 1):
             column_clear(hour_column(windows, bucket - windows.hours_kept))
     return 0
+
+
+# ------------------------------------------------------------------------------------------ counting
+
+
+cdef int count_events(
+    Windows *windows, HotRecord *rows, uint32_t row_count, const uint32_t *slots, const int64_t *times,
+    int64_t count, Place *place
+) noexcept nogil:
+    """Count COUNTED events at most, none of which is after the clock; 0, or -1 without memory for some.
+
+    ``place`` is where the one before them counted, or has an empty range.
+    """
+    cdef uint32_t[COUNTED] now
+    cdef uint32_t[COUNTED] past
+    cdef int64_t[COUNTED] past_times
+    cdef int64_t i, now_count = 0, past_count = 0
+    cdef int failed = 0
+    for i in range(count):
+        now[now_count] = past[past_count] = slots[i]
+        past_times[past_count] = times[i]
+        now_count += times[i] >= windows.running_start
+        past_count += times[i] < windows.running_start
+    if now_count:
+        if column_add(running_column(windows), now, now_count, windows.room, row_count):
+            failed = -1
+        else:
+            add_counts(rows, now, now_count, windows.increments)
+    if past_count:
+        failed = count_past(windows, rows, row_count, past, past_times, past_count, place) or failed
+    return failed
+
+
+cdef int count_past(
+    Windows *windows, HotRecord *rows, uint32_t row_count, const uint32_t *slots, const int64_t *times,
+    int64_t count, Place *place
+) noexcept nogil:
+    """count_events() of those that are older than the running bucket, by runs of one place."""
+    cdef int64_t start, stop = 0
+    cdef int failed = 0
+    while stop < count:
+        start = stop
+        if not place.start <= times[start] < place.end:
+            place_of(windows, times[start], place)
+        while stop < count and place.start <= times[stop] < place.end:
+            stop += 1
+        if add_at(place, &slots[start], stop - start, windows.room, row_count):
+            failed = -1
+        else:
+            add_counts(rows, &slots[start], stop - start, place.counts)
+    return failed
+
+
+cdef int add_at(
+    const Place *place, const uint32_t *slots, int64_t count, size_t room, uint32_t row_count
+) noexcept nogil:
+    if place.minute != NULL and column_add(place.minute, slots, count, room, row_count):
+        return -1
+    if place.hour != NULL and column_add(place.hour, slots, count, room, row_count):
+        return -1
+    return 0
+
+
+cdef void add_counts(
+    HotRecord *rows, const uint32_t *slots, int64_t count, const uint32_t *counts
+) noexcept nogil:
+    cdef uint32_t count0 = counts[0], count1 = counts[1], count2 = counts[2]
+    cdef int64_t i
+    for i in range(count):
+        rows[slots[i]].windows[0] += count0
+        rows[slots[i]].windows[1] += count1
+        rows[slots[i]].windows[2] += count2
 
 
 cdef void place_of(Windows *windows, int64_t t, Place *place) noexcept nogil:
@@ -436,6 +325,8 @@ cdef uint32_t shift_of_slot(const Windows *windows, const Shift *shift, uint32_t
     cdef const Column *column
     for c in range(shift.columns):
         column = column_in(windows, shift, c)
+        for i in range(column.slot_count):
+            total += column.slots[i] == slot
         for i in range(column.count):
             if column.entries[i].slot == slot:
                 total += column.entries[i].count
@@ -449,5 +340,7 @@ cdef void shift_of_all(const Windows *windows, const Shift *shift, uint32_t *shi
     cdef const Column *column
     for c in range(shift.columns):
         column = column_in(windows, shift, c)
+        for i in range(column.slot_count):
+            shifts_out[column.slots[i]] += 1
         for i in range(column.count):
             shifts_out[column.entries[i].slot] += column.entries[i].count

@@ -4,7 +4,7 @@ from numpy.typing import NDArray
 from tidal._ext.gathering import Gathering
 from tidal._ext.shards import ShardSet
 
-class RankedWords:
+class HomedWords:
     def __init__(self, words: NDArray[np.uint64], shards: int) -> None: ...
 
 class GatheredPlaces(Gathering):
@@ -12,7 +12,7 @@ class GatheredPlaces(Gathering):
     def add(
         self,
         places: NDArray[np.uint32],
-        words: RankedWords,
+        words: HomedWords,
         weights: NDArray[np.float32],
         times: NDArray[np.int64],
     ) -> None: ...

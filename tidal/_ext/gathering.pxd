@@ -5,17 +5,11 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 from tidal._ext.decay cimport is_late
 from tidal._ext.shards cimport SHARDS_MAX, ShardSet
 
-# What every chunk of a heap begins with.
-cdef struct Link:
-    Link *next
-
-cdef void free_chain(Link *first) noexcept nogil
-
-
 # The times of what came to each shard, applied or not. They are looked at as events come, for heaps know
 # nothing of the order between entities.
 cdef struct Arrivals:
     int64_t fine_ns
+    int64_t oldest                      # about: the oldest first event of a batch that waits
     int64_t[SHARDS_MAX] newest
     int64_t[SHARDS_MAX] late_before
     uint64_t[SHARDS_MAX] late
@@ -35,4 +29,6 @@ cdef class Gathering:
 
     cdef int check(self, int failed) except -1
     cdef bint expect_order(self, const int64_t *times, int64_t count) noexcept nogil
-    cdef int apply_to(self, uint32_t shard) noexcept nogil
+    cdef size_t room_in_buckets(self, int64_t newest) noexcept nogil
+    cdef void expect_events(self, size_t room) noexcept nogil
+    cdef int apply_waiting(self, uint32_t first) noexcept nogil

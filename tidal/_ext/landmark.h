@@ -22,6 +22,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "vectors.h"
+
 enum { TIDAL_CELL_HALF_LIVES = 512 };
 
 typedef struct {
@@ -160,14 +162,7 @@ static inline double tidal_move_sum(const tidal_decay *d, double sum, int64_t fr
     return d->cell && from != to ? tidal_shift(sum, (from - to) / d->half_life) : sum;
 }
 
-#if defined(__x86_64__) && defined(__gnu_linux__) && defined(__GNUC__) && !defined(__clang__)
-#define TIDAL_VECTOR_CLONES __attribute__((target_clones("default", "avx2", "avx512f"), unused))
-#else
-#define TIDAL_VECTOR_CLONES __attribute__((unused))
-#endif
-
-/* tidal_add_term for a column of events between `earliest` and `latest` that share one cell. The compiler makes
- * a clone of this loop for each vector width, and the loader picks the one that the processor can run. */
+/* tidal_add_term for a column of events between `earliest` and `latest` that share one cell. */
 TIDAL_VECTOR_CLONES
 static void tidal_add_terms(const tidal_decay *d, const float *restrict weight, const int64_t *restrict t,
                             int64_t count, int64_t landmark, int64_t earliest, int64_t latest,

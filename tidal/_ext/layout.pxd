@@ -13,6 +13,10 @@ cdef extern from "hot_record.h" nogil:
         uint32_t reserved
 
 
+cdef enum:
+    LINE = 64           # bytes of a line of the cache
+
+
 cdef extern from "landmark.h" nogil:
     ctypedef struct Decay "tidal_decay":
         int64_t half_life
@@ -39,6 +43,7 @@ cdef extern from "landmark.h" nogil:
 cdef extern from "memory.h" nogil:
     void *reserve "tidal_reserve"(size_t size)
     int commit "tidal_commit"(void *block, size_t size)
+    void *allocate_huge "tidal_allocate_huge"(size_t size)
     void release "tidal_release"(void *block, size_t size)
     void keep_freed "tidal_keep_freed"()
 
@@ -61,10 +66,3 @@ cdef extern from * nogil:
     #endif
     """
     void prefetch "TIDAL_PREFETCH"(const void *address)
-
-
-cdef extern from "stream.h" nogil:
-    enum:
-        LINE "TIDAL_LINE"
-    void stream_line "tidal_stream_line"(void *target, const void *source)
-    void stream_end "tidal_stream_end"()

@@ -46,6 +46,18 @@ static inline void tidal_keep_freed(void) {
 #endif
 }
 
+/* Return a block that asks for huge pages, to be freed by free(), or NULL.
+ *
+ * For what comes and goes: freed, it is given out again to whoever needs memory next, with its pages. */
+static inline void *tidal_allocate_huge(size_t bytes) {
+    void *block;
+    if (posix_memalign(&block, TIDAL_HUGE_PAGE, bytes)) return NULL;
+#ifdef MADV_HUGEPAGE
+    (void)madvise(block, bytes, MADV_HUGEPAGE);
+#endif
+    return block;
+}
+
 static inline void tidal_release(void *block, size_t bytes) { (void)munmap(block, bytes); }
 
 #endif

@@ -3,12 +3,13 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from tidal._ext.decay cimport ShardState
-from tidal._ext.windows cimport HOUR_COLUMNS, Column, Entry
+from tidal._ext.window_columns cimport Column, Entry
+from tidal._ext.windows cimport HOUR_COLUMNS
 
 cdef enum:
     RINGS = 2           # minutes, hours
 
-# The columns of one ring by their buckets, as they were: their entries lie in the copy's.
+# The columns of one ring by their buckets, as they were: their slots and entries lie in the copy's.
 cdef struct RingCopy:
     int64_t newest              # the bucket of the clock
     int columns
@@ -19,17 +20,15 @@ cdef struct RingCopy:
 cdef struct Copy:
     size_t rows_room
     size_t entries_room
-    size_t running_room
+    size_t slots_room
     uint64_t *entity_ids
     int64_t *last_times
     double *sums                # sum_count for each row
     uint64_t *totals
     Entry *entries
-    uint32_t *running           # slots of the running bucket's events that its column does not hold yet
+    uint32_t *slots
     size_t row_count
     int sum_count
-    size_t running_count
-    int running_ring            # the ring of the running bucket
     bint hour_in_minutes        # the clock's hour has no column of its own
     RingCopy rings[RINGS]
 

@@ -9,21 +9,13 @@ too.
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from tidal._ext.layout cimport HotRecord
+from tidal._ext.window_columns cimport Column
 
 cdef enum:
     MINUTE_COLUMNS = 60
     HOUR_COLUMNS = 168
     MINUTES_PER_HOUR = 60
-
-cdef struct Entry:
-    uint32_t slot
-    uint32_t count
-
-cdef struct Column:
-    Entry *entries      # a multiset: a slot may stand more than once until the column is compacted
-    size_t count
-    size_t capacity
-    size_t compacted    # count after the last compaction
+    COUNTED = 256       # events that are counted together
 
 cdef struct Windows:
     bint keeps[3]               # 1h, 24h, 7d
@@ -35,9 +27,7 @@ cdef struct Windows:
     int64_t clock               # ns, newest event time
     int64_t rolled              # fine bucket of the running counts, at or after that of the clock
     int64_t running_start       # ns where that bucket starts: events from here on take the fast path
-    uint32_t *running           # the slots of that bucket's events that its column does not hold yet
-    size_t running_count
-    size_t running_capacity
+    size_t room                 # for how many events a bucket's column gets room; 0: not known
     Column minutes[MINUTE_COLUMNS]
     Column hours[HOUR_COLUMNS]  # where minutes are kept, the clock's hour is in their columns alone
 
@@ -61,52 +51,17 @@ cdef struct Shift:
 
 cdef void windows_open(Windows *windows, bint hour, bint day, bint week) noexcept nogil
 cdef void windows_close(Windows *windows) noexcept nogil
-cdef int windows_reserve(Windows *windows, size_t events, uint32_t row_count) noexcept nogil
+cdef int windows_reserve(Windows *windows, size_t events, int64_t latest, uint32_t row_count) noexcept nogil
 cdef int advance_clock(Windows *windows, HotRecord *rows, uint32_t row_count, int64_t t) noexcept nogil
 cdef int roll_to(Windows *windows, HotRecord *rows, uint32_t row_count, int64_t t) noexcept nogil
-cdef int sum_columns(
-    Column *target, const Column **sources, int source_count, const uint32_t *slots, size_t slot_count,
-    uint32_t row_count) noexcept nogil
-cdef void column_clear(Column *column) noexcept nogil
-cdef void place_of(Windows *windows, int64_t t, Place *place) noexcept nogil
+cdef int count_events(
+    Windows *windows, HotRecord *rows, uint32_t row_count, const uint32_t *slots, const int64_t *times,
+    int64_t count, Place *place) noexcept nogil
 cdef Shift shift_to(const Windows *windows, int window, int64_t t) noexcept nogil
 cdef uint32_t shift_of_slot(const Windows *windows, const Shift *shift, uint32_t slot) noexcept nogil
 cdef void shift_of_all(const Windows *windows, const Shift *shift, uint32_t *shifts_out) noexcept nogil
 cdef bint has_column(const Windows *windows, int64_t hour) noexcept nogil
-cdef int column_reserve(Column *column, size_t more, uint32_t row_count) noexcept nogil
-cdef int column_compact(Column *column, uint32_t row_count) noexcept nogil
 cdef int64_t floor_divide(int64_t value, int64_t divisor) noexcept nogil
 cdef Column *minute_column(Windows *windows, int64_t minute) noexcept nogil
 cdef Column *hour_column(Windows *windows, int64_t hour) noexcept nogil
 cdef int64_t hour_of(const Windows *windows, int64_t fine) noexcept nogil
-
-
-# Add an entry for which there is room.
-cdef inline void push(Column *column, uint32_t slot, uint32_t count) noexcept nogil:
-    column.entries[column.count].slot = slot
-    column.entries[column.count].count = count
-    column.count += 1
-
-
-# Add an entry; 0, or -1 without memory.
-cdef inline int column_append(
-    Column *column, uint32_t slot, uint32_t count, uint32_t row_count
-) noexcept nogil:
-    if column.count == column.capacity and column_reserve(column, 1, row_count):
-        return -1
-    push(column, slot, count)
-    return 0
-
-
-# Count an event at its place, which is in some window; 0, or -1 without memory.
-cdef inline int add_at(
-    const Place *place, HotRecord *row, uint32_t slot, uint32_t row_count
-) noexcept nogil:
-    if place.minute != NULL and column_append(place.minute, slot, 1, row_count):
-        return -1
-    if place.hour != NULL and column_append(place.hour, slot, 1, row_count):
-        return -1
-    row.windows[0] += place.counts[0]
-    row.windows[1] += place.counts[1]
-    row.windows[2] += place.counts[2]
-    return 0

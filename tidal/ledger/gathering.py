@@ -9,7 +9,7 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from tidal._ext.gathered_places import RankedWords
+from tidal._ext.gathered_places import HomedWords
 from tidal.ledger.table import Table
 from tidal.schema.events import NOTE_TYPE_ID, U64, CodedIds, EventBatch, Ids, plain_ids
 
@@ -33,9 +33,9 @@ class LedgerGathering:
         self._table_of, self._shards = table_of, shards
         self._by_id: dict[int, _Gathered] = {}
         self._words: U64 | None = (
-            None  # the dictionary of the last batch that had one so large, and its ranks
+            None  # the dictionary of the last batch that had one so large, with the shards of its words
         )
-        self._ranked: RankedWords | None = None
+        self._homed: HomedWords | None = None
 
     def add(self, batch: EventBatch) -> None:
         """Take in a batch, after those that came before; operations of sessions are passed over.
@@ -46,16 +46,16 @@ class LedgerGathering:
             if (gathered := self._by_id.get(type_id)) is None:
                 gathered = self._by_id[type_id] = _Gathered(self._table_of(type_id))
             if isinstance(entities, CodedIds) and gathered.by_place(entities, len(batch)):
-                gathered.add_places(entities.places, self._rank(entities.words), weights, times)
+                gathered.add_places(entities.places, self._home(entities.words), weights, times)
             else:
                 gathered.add_ids(plain_ids(entities), weights, times)
         if sum(it.waiting_bytes for it in self._by_id.values()) >= GATHERED_BYTES:
             self._apply()
 
-    def _rank(self, words: U64) -> RankedWords:
-        if self._ranked is None or words is not self._words:
-            self._words, self._ranked = words, RankedWords(words, self._shards)
-        return self._ranked
+    def _home(self, words: U64) -> HomedWords:
+        if self._homed is None or words is not self._words:
+            self._words, self._homed = words, HomedWords(words, self._shards)
+        return self._homed
 
     def _apply(self) -> None:
         for gathered in self._by_id.values():
@@ -98,7 +98,7 @@ class _Gathered:
     def add_places(
         self,
         places: NDArray[np.uint32],
-        words: RankedWords,
+        words: HomedWords,
         weights: NDArray[np.float32],
         times: NDArray[np.int64],
     ) -> None:
