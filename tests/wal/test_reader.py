@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+import tidal.wal.reader
 from tidal.errors import CorruptLog, MissingSegment
-from tidal.format.segment import SEAL
+from tidal.format.segment import SEAL, SEGMENT_HEADER
 from tidal.schema.events import EventBatch, IdColumn, NewKey
 from tidal.wal import read_batches
 
@@ -91,6 +94,40 @@ def test_a_reader_follows_a_log_that_grows(log) -> None:
     assert [first for first, _ in stream] == [3]
     assert log.events() == list(range(1, 25))
     assert len(log.paths) > 2
+
+
+@pytest.mark.parametrize("counts", [[2, 2], [2]], ids=["with a batch", "empty"])
+def test_a_segment_that_is_filled_and_sealed_right_after_it_was_read_is_no_gap(
+    log, monkeypatch: pytest.MonkeyPatch, counts: list[int]
+) -> None:
+    """``counts``: the batches of the segment, of which the reader finds all but the last."""
+    whole = type(log)(log.directory.parent / "whole")
+    whole.directory.mkdir()
+    whole.filled([3], segment_bytes=1)
+    whole.filled(counts, next_seq=4, previous_hash=whole.scan().head_hash, segment_bytes=1 << 20)
+    whole.filled([2], next_seq=4 + sum(counts), previous_hash=whole.scan().head_hash)
+    parts = [path.read_bytes() for path in whole.paths]
+    assert len(parts) == 3
+
+    def write(upto: int) -> None:
+        for path, part in zip(whole.paths[:upto], parts, strict=False):
+            (log.directory / path.name).write_bytes(part)
+
+    write(2)
+    filling = log.paths[1]
+    found = len(parts[1]) - SEAL.size - (len(parts[1]) - SEAL.size - SEGMENT_HEADER.size) // len(counts)
+    filling.write_bytes(parts[1][:found])
+    read = tidal.wal.reader.read_segment
+
+    def read_just_before(fs, path: Path):
+        data = read(fs, path)
+        if path == filling:
+            write(3)
+        return data
+
+    monkeypatch.setattr(tidal.wal.reader, "read_segment", read_just_before)
+    assert log.events() == list(range(1, 4 + sum(counts[:-1])))
+    assert log.events() == list(range(1, 6 + sum(counts)))
 
 
 def test_the_tail_ends_the_stream_quietly_unless_it_was_promised(log) -> None:

@@ -54,14 +54,8 @@ class LogFeed:
 
     def sizes(self) -> list[tuple[int, int]]:
         """Return (first sequence, bytes) of the segments that are there."""
-        found = []
-        for base_seq, path in self.segments():
-            try:
-                found.append((base_seq, self._fs.size(path)))
-            except StorageError as error:
-                if error.errno != errno.ENOENT:
-                    raise
-        return found
+        sizes = ((base_seq, self._size(path)) for base_seq, path in self.segments())
+        return [(base_seq, size) for base_seq, size in sizes if size is not None]
 
     def start_seq(self, otherwise: int) -> int:
         """Return the first sequence that is there, or ``otherwise`` of an empty log."""
@@ -70,7 +64,7 @@ class LogFeed:
 
     def epoch_after(self, epoch: int) -> Origin | None:
         """Return where the log goes beyond an epoch; None if it does not, as far back as it reaches."""
-        for base_seq, path in self.segments():
+        for base_seq, path in self._begun():
             header = self._header(path)
             if header.log.epoch > epoch:
                 return Origin(header.log.epoch, base_seq - 1, header.previous)
@@ -82,7 +76,7 @@ class LogFeed:
         At the log's own begin it may be that the epoch began earlier.
         """
         found: Origin | None = None
-        for base_seq, path in self.segments():
+        for base_seq, path in self._begun():
             if base_seq > seq:
                 break
             header = self._header(path)
@@ -94,7 +88,7 @@ class LogFeed:
         """Return where the segment begins that has an event, or will have it, and its epoch; None if there is
         no segment.
         """
-        below = [path for base_seq, path in self.segments() if base_seq <= seq]
+        below = [path for base_seq, path in self._begun() if base_seq <= seq]
         if not below:
             return None
         header = self._header(below[-1])
@@ -104,7 +98,7 @@ class LogFeed:
         """Return the place after a sequence; None if no batch ends there, MissingSegment if it is gone."""
         if seq == 0:
             return Place(0, NO_HASH)
-        below = [path for base_seq, path in self.segments() if base_seq <= seq + 1]
+        below = [path for base_seq, path in self._begun() if base_seq <= seq + 1]
         if not below:
             raise MissingSegment(seq + 1, seq + 1, self._directory)
         for path in reversed(below[-2:]):  # a batch that ends a segment is in the one before
@@ -134,6 +128,22 @@ class LogFeed:
                 return Sent(run, place.seq + 1, end)
             place = Place(place.seq, place.hash)
         return None
+
+    def _begun(self) -> list[tuple[int, Path]]:
+        """Return the segments, without a last one that is being made: its header is written before an event."""
+        found = self.segments()
+        if found and (self._size(found[-1][1]) or 0) < SEGMENT_HEADER.size:
+            del found[-1]
+        return found
+
+    def _size(self, path: Path) -> int | None:
+        """Return the bytes of a segment; None if it is gone."""
+        try:
+            return self._fs.size(path)
+        except StorageError as error:
+            if error.errno != errno.ENOENT:
+                raise
+            return None
 
     def _next_header(self, place: Place) -> SegmentHeader:
         path = self._path(place.seq + 1)

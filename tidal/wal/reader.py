@@ -61,16 +61,16 @@ def read_batches(
         # Listed anew for each segment: the log may grow and be rotated while it is read.
         path, following = _around(fs, list_segments(fs, directory, place.region, place.shard), position + 1)
         if path is None or path == read:
-            _refuse_gap(directory, position, until_seq, following)
-            return
+            if following is not None:
+                raise MissingSegment(position + 1, following - 1, directory)
+            break
         walk: SegmentWalk | None = None
         if following is not None:
             info = check_ends(fs, path, identity)
         if following is None or wanted.overlaps(info.min_time, info.max_time, info.types):
             data = read_segment(fs, path)
             if following is None and _is_unborn(data):
-                _refuse_gap(directory, position, until_seq, None)
-                return
+                break
             walk = SegmentWalk(require_header(path, data, identity), data)
             info = walk.info
         if before is not None:
@@ -87,6 +87,10 @@ def read_batches(
             ):
                 require_sealed(walk)
         position, before, read = max(position, info.last_seq), info.link, path
+        if following is None:
+            break  # that was the end: what a writer adds to this segment from now on is not missing from it
+    if until_seq is not None and position < until_seq:
+        raise MissingSegment(position + 1, until_seq, directory)
 
 
 def _around(fs: FileSystem, found: list[tuple[int, Path]], seq: int) -> tuple[Path | None, int | None]:
@@ -153,10 +157,3 @@ class _Selection:
                 return
             if frame.last_seq > self._after_seq and self._wanted.overlaps(*summary[:3]):
                 yield frame
-
-
-def _refuse_gap(directory: Path, position: int, until_seq: int | None, following: int | None) -> None:
-    if following is not None:
-        raise MissingSegment(position + 1, following - 1, directory)
-    if until_seq is not None and position < until_seq:
-        raise MissingSegment(position + 1, until_seq, directory)
