@@ -130,7 +130,7 @@ class LogFeed:
         return None
 
     def _begun(self) -> list[tuple[int, Path]]:
-        """Return the segments, without a last one that is being made: its header is written before an event."""
+        """Return the segments but a last one that is being made: its header is written before an event."""
         found = self.segments()
         if found and (self._size(found[-1][1]) or 0) < SEGMENT_HEADER.size:
             del found[-1]
