@@ -6,6 +6,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tidal._ext import columns as kernels
 from tidal.errors import FormatError
 from tidal.format import columns as codec
 
@@ -138,3 +139,39 @@ def test_a_frame_that_does_not_hold_the_declared_length_is_refused(frame: bytes)
 def test_short_columns_are_not_compressed() -> None:
     assert codec.squeeze(bytes(10)) == (codec.PLAIN, bytes(10))
     assert codec.squeeze(bytes(1_000))[0] == codec.ZSTD
+
+
+# ------------------------------------------------------------------------------------ what is kept
+
+
+COMING_AGAIN = np.tile(RANDOM.integers(0, 250, 4_000, dtype=np.uint64), 5)
+KEPT = {
+    "few values": RANDOM.choice(np.array([2, 4, 6, 8], np.uint64), 65_536),
+    "many values": RANDOM.integers(0, 2**20, 65_536, dtype=np.uint64),
+    "skewed": (RANDOM.random(65_536) ** 3 * 1_000_000).astype(np.uint64),
+    "a pattern far away": COMING_AGAIN,
+    "patterns near": np.repeat(RANDOM.integers(0, 250, 2_000, dtype=np.uint64), 9),
+    "steps": CHOSEN[codec.CODEC_DELTA],
+}
+
+
+@pytest.mark.parametrize("shape", KEPT)
+def test_what_is_kept_is_no_larger_than_any_compressor_would_leave_it_but_a_little(shape: str) -> None:
+    values = KEPT[shape]
+    column = codec.encode_words(values, 8, small=True)
+    assert np.array_equal(decode(column, len(values)), values)
+    plain = codec._smallest(values, 8, None)[1]
+    others = [len(codec.squeeze(plain, small=small)[1]) for small in (False, True)]
+    assert len(column.stored) <= min(others) / codec._SMALLER**2
+
+
+def test_few_values_are_coded_one_by_one() -> None:
+    """Four values at random are two bits each: matches among them would take more, and long to read."""
+    values = KEPT["few values"]
+    stored = len(codec.encode_words(values, 8, small=True).stored)
+    assert stored < 1.03 * len(values) / 4
+    assert stored < 0.9 * len(codec.squeeze(kernels.split(values, 1), small=True)[1])
+
+
+def test_a_pattern_that_comes_again_is_found() -> None:
+    assert len(codec.encode_words(COMING_AGAIN, 8, small=True).stored) < 0.3 * len(COMING_AGAIN)

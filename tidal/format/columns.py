@@ -22,6 +22,7 @@ and kept, has every codec tried.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -48,7 +49,7 @@ CODE_BYTES_MAX: Final = 4
 # These may change: any choice can be read.
 _ZSTD_LEVEL = 1
 _ZSTD_LEVEL_SMALL = 9  # of what is to be small; 19 takes 13 times as long to save another 5 percent
-_SMALLER = 0.97  # of what the fast level leaves: a frame of many short matches takes twice as long to read
+_SMALLER = 0.97  # of what a frame with fewer matches takes: many short ones take twice as long to read
 _ZSTD_BYTES_MIN = 64  # a frame has 9 bytes of its own at least; shorter columns do not win them back
 _RANDOM_BITS = 26.0  # words wider than this on average are tried as a dictionary
 _DICTIONARY_SAMPLE = 4096
@@ -71,6 +72,12 @@ class _ThreadZstd(threading.local):
     def __init__(self) -> None:
         self.fast = zstandard.ZstdCompressor(level=_ZSTD_LEVEL, write_content_size=True)
         self.small = zstandard.ZstdCompressor(level=_ZSTD_LEVEL_SMALL, write_content_size=True)
+        # Matches are looked for in the smallest table that there is: few are found, none of them short.
+        literal = zstandard.ZstdCompressionParameters.from_level(
+            _ZSTD_LEVEL, strategy=zstandard.STRATEGY_FAST, hash_log=zstandard.HASHLOG_MIN, min_match=7,
+            target_length=0, write_content_size=True,
+        )  # fmt: skip
+        self.literal = zstandard.ZstdCompressor(compression_params=literal)
         self.decompressor = zstandard.ZstdDecompressor()
 
 
@@ -79,8 +86,25 @@ _zstd = _ThreadZstd()
 
 def squeeze(plain: bytes, *, small: bool = False) -> tuple[int, bytes]:
     """Return (compression, stored) for these bytes, whichever is shorter; ``small`` takes longer for less."""
+    return _shorter((_zstd.small if small else _zstd.fast).compress, plain)
+
+
+def _squeeze_to_read(plain: bytes) -> tuple[int, bytes]:
+    """squeeze() into a frame that is small, and fast to read where that makes no great difference.
+
+    Byte planes of few values are as small without matches, and read twice as fast.
+    """
+    best = _shorter(_zstd.literal.compress, plain)
+    for compress in (_zstd.fast.compress, _zstd.small.compress):
+        found = _shorter(compress, plain)
+        if len(found[1]) < _SMALLER * len(best[1]):
+            best = found
+    return best
+
+
+def _shorter(compress: Callable[[bytes], bytes], plain: bytes) -> tuple[int, bytes]:
     if len(plain) >= _ZSTD_BYTES_MIN:
-        frame = (_zstd.small if small else _zstd.fast).compress(plain)
+        frame = compress(plain)
         if len(frame) < len(plain):
             return ZSTD, frame
     return PLAIN, plain
@@ -144,8 +168,7 @@ def _encode_small(words: U64, item_bytes: int, codes: U32 | None) -> EncodedColu
     if bool((words == words[0]).all()):
         return EncodedColumn(CODEC_CONSTANT, PLAIN, 0, _word_bytes(words[0]))
     (codec, parameter), plain, _ = _smallest(words, item_bytes, codes)
-    fast, smaller = squeeze(plain), squeeze(plain, small=True)
-    compression, stored = smaller if len(smaller[1]) < _SMALLER * len(fast[1]) else fast
+    compression, stored = _squeeze_to_read(plain)
     return EncodedColumn(codec, compression, parameter, stored)
 
 
