@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from replicakit import (
@@ -19,6 +23,13 @@ from replicakit import (
 )
 
 import tidal
+from tidal.archive import read_archive_manifest
+from tidal.db import upkeep as upkeep_module
+from tidal.db.upkeep import Upkeep
+from tidal.durable import OsFileSystem
+from tidal.following.follower import FollowerDb
+from tidal.replication.continued import FollowerLog
+from tidal.store import StorePaths
 
 
 def test_a_follower_goes_back_further_than_to_where_its_leader_s_epoch_began(tmp_path: Path) -> None:
@@ -195,3 +206,114 @@ def test_what_a_materializer_took_of_events_that_are_cut_off_is_taken_back(
             assert [counts.counts.get(str(at), 0) for at in ids] == every
             assert sum(every) == shared + 30
         follower.close()
+
+
+@contextmanager
+def held_before(
+    monkeypatch: pytest.MonkeyPatch, owner: Any, step: str, work: Callable[[], object]
+) -> Iterator[None]:
+    """Work of a database in a thread, held up before one step until somebody waits for it to end."""
+    reached, go_on = threading.Event(), threading.Event()
+    real, ended = getattr(owner, step), Upkeep.ended
+
+    def held(*given: Any) -> Any:
+        reached.set()
+        assert go_on.wait(60)
+        return real(*given)
+
+    def waited_for(self: Upkeep) -> Any:
+        go_on.set()
+        return ended(self)
+
+    monkeypatch.setattr(owner, step, held)
+    monkeypatch.setattr(Upkeep, "ended", waited_for)
+    thread = threading.Thread(target=work)
+    thread.start()
+    assert reached.wait(60)
+    yield
+    thread.join()
+
+
+def test_a_checkpoint_that_is_being_written_does_not_outlive_what_is_cut_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with follower_ahead(tmp_path) as follower, lead_from(tmp_path / "b") as new:
+        events(new, 60, seed=9, start=100)
+        link = Link(new, [follower])
+        with held_before(monkeypatch, upkeep_module, "save_checkpoint", follower.checkpoint):
+            link.start().turns()
+        assert follower.last_seq == 160
+        assert same_state(follower, new)
+        assert list((tmp_path / "c" / "checkpoints").iterdir()) == []
+        events(new, 60, seed=10, start=160)  # a batch over the sequence of that checkpoint
+        link.turns()
+        assert same_state(follower, new)
+        assert follower.receiver.refused == 0
+
+
+@contextmanager
+def archive_ahead(folder: Path) -> Iterator[tuple[FollowerDb, Link]]:
+    """A follower that may archive what its leader has not, from event 101 on, and the way to that leader."""
+    with leader_at(folder / "a", segment_bytes=1 << 12) as old:
+        ahead = open_as_follower(folder / "c", old, "c", archive=False)
+        with open_as_follower(folder / "b", old, "b") as behind:
+            link = Link(old, [behind, ahead]).start()
+            events(old, 100)
+            link.turns()
+        link.followers = [ahead]
+        for number in range(7):
+            events(old, 90, seed=number, start=100 + 90 * number)
+            link.turns()
+            if number >= 5:
+                ahead.checkpoint()
+    with ahead, lead_from(folder / "b") as new:
+        events(new, 60, seed=9, start=100)
+        yield ahead, Link(new, [ahead])
+
+
+def assert_not_cut(follower: FollowerDb) -> None:
+    """It stopped, with all that it had, and says why."""
+    stopped = follower.receiver.stopped
+    assert isinstance(stopped, tidal.ForeignHistory)
+    assert "the archive has events after 100 that the leader has not; move the folder away" in str(stopped)
+    assert follower.receiver.unhealthy == str(stopped)
+    assert follower.last_seq == 730
+    assert sum(1 for _ in follower.export_signals(tidal.ExportRequest(all=True))) == 730
+
+
+def test_a_log_is_not_cut_while_its_events_are_archived(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with archive_ahead(tmp_path) as (follower, link):
+        with held_before(monkeypatch, FollowerLog, "forget", follower.archive):
+            link.start().turns()
+        assert_not_cut(follower)
+
+
+def test_what_is_archived_is_not_cut_off_though_the_log_has_it_still(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A crash, or a full disk, came between the manifest of the archive and that of the log."""
+    with archive_ahead(tmp_path) as (follower, link):
+        with monkeypatch.context() as patched, pytest.raises(tidal.NoSpace):
+            patched.setattr(FollowerLog, "forget", full)
+            follower.archive()
+        link.start().turns()
+        assert_not_cut(follower)
+
+
+def full(log: FollowerLog, through_seq: int) -> tuple[Path, ...]:
+    raise tidal.NoSpace("no space")
+
+
+def test_an_archiver_that_was_about_to_begin_begins_no_more_once_the_log_was_cut(tmp_path: Path) -> None:
+    """Its checkpoint was written; what the log needs no longer by that one is not known of the log now."""
+    with archive_ahead(tmp_path) as (follower, link):
+        before = follower._upkeep
+        assert before._archiver is not None
+        link.start().turns()
+        assert follower.last_seq == 160
+        before._archive_aside(before._archiver)
+        assert before.archive_error is None
+        paths, identity = StorePaths(tmp_path / "c"), follower._disk.identity  # type: ignore[union-attr]
+        assert read_archive_manifest(OsFileSystem(), paths.archive, identity) is None

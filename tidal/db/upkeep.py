@@ -99,7 +99,7 @@ class Upkeep:
             return self._archive(self._archiver, after, progress)
 
     def end_soon(self) -> None:
-        """Let archiving stop at the next file."""
+        """Let archiving stop at the next file, and none begin."""
         self._ending = True
 
     @contextlib.contextmanager
@@ -166,8 +166,7 @@ class Upkeep:
         if not self._archiving.acquire(blocking=False):
             return  # archiving is going on
         try:
-            if not self._ending:
-                self._archive(archiver, self._needed_after, lambda done, total: None)
+            self._archive(archiver, self._needed_after, lambda done, total: None)
         except (TidalError, OSError, MemoryError) as error:
             # Nothing is lost: what was not archived is in the log, and is tried after the next checkpoint.
             self.archive_error = error
@@ -198,6 +197,8 @@ class Upkeep:
         return state.seq
 
     def _archive(self, archiver: Archiver, after: int, progress: Progress) -> ArchiveReport:
+        if self._ending:
+            return NOTHING_ARCHIVED
         settings = self._settings
         with settings.meters.timed(ARCHIVE, settings.monotonic) as about:
             report = archiver.run(after, self._log.forget, stop=lambda: self._ending, progress=progress)

@@ -190,8 +190,8 @@ class FollowerDb(TidalDb):
 
     def start_over(self, read: Callable[[], Followed]) -> None:
         """Put the state that the files have in the place of this one; for the receiver alone."""
-        with self._upkeep.ended():
-            before = self._engine
+        upkeep, before = self._upkeep, self._engine
+        with upkeep.ended():
             followed = read()
             loaded = followed.loaded
             self._disk, self.recovery = followed.disk, followed.disk.report
@@ -199,6 +199,7 @@ class FollowerDb(TidalDb):
             self._record_to(loaded.sessions, followed.log, None)
             self._compile()
             before.close()
+            upkeep.end_soon()  # else what waits for this to end would archive a log that is no more
 
     @property
     def recorder(self) -> Recorder:

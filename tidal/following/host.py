@@ -7,6 +7,7 @@ from typing import Protocol
 
 import blake3
 
+from tidal.archive import read_archive_manifest
 from tidal.checkpoint.reader import list_checkpoints
 from tidal.db.recorder import Recorder
 from tidal.durable import set_aside
@@ -31,7 +32,7 @@ class Store(Protocol):
     def recorder(self) -> Recorder: ...
 
     def start_over(self, read: Callable[[], Followed]) -> None:
-        """Close the files, read them anew, and answer from what they say now."""
+        """Answer from what ``read`` returns; it may change the files, which nothing else does meanwhile."""
 
 
 class StoreHost:
@@ -132,8 +133,7 @@ class StoreHost:
         if schema_to_json(schema) != document:
             raise SchemaMismatch(["the leader's schema lacks what this store's has"])
         if schema != self._schema:
-            save_schema(self._disk.fs, self._disk.paths, schema)
-            self._start_over(cut=False)
+            self._start_over(lambda: save_schema(self._disk.fs, self._disk.paths, schema), cut=False)
 
     def hash_at(self, seq: int) -> bytes | None:
         return self._log.hash_at(seq)
@@ -142,25 +142,36 @@ class StoreHost:
         return LogFeed(self._disk.fs, self._disk.paths.wal, self._disk.identity).epoch_of(seq)
 
     def rewind(self, seq: int, digest: bytes) -> None:
+        self._start_over(lambda: self._cut(seq, digest), cut=True)
+
+    def _cut(self, seq: int, digest: bytes) -> None:
+        """Take log and checkpoints back to a sequence; ForeignHistory with nothing changed."""
+        fs, paths = self._disk.fs, self._disk.paths
+        archive = read_archive_manifest(fs, paths.archive, self._disk.identity)
+        if archive is not None and archive.last_seq > seq:  # the log may have let these events go
+            raise ForeignHistory(
+                f"the archive has events after {seq} that the leader has not; move the folder away, and "
+                "begin anew by tidal.open_follower()"
+            )
         if self._log.hash_at(seq) != digest:
             raise ForeignHistory(f"this log and the leader's are not the same up to event {seq}; begin anew")
-        fs, paths = self._disk.fs, self._disk.paths
-        later = [(at, path) for at, path in list_checkpoints(fs, paths.checkpoints) if at > seq]
-        kept = [at for at, _ in list_checkpoints(fs, paths.checkpoints) if at <= seq]
-        if self._log.start_seq > 1 and not kept:
+        checkpoints = list_checkpoints(fs, paths.checkpoints)
+        if self._log.start_seq > 1 and all(it.seq > seq for it in checkpoints):
             raise ForeignHistory(f"no checkpoint is old enough to go back to event {seq}; begin anew")
-        for _, path in later:  # first: one that is ahead of the log would be believed
-            set_aside(fs, path, paths.quarantine)
+        for it in checkpoints:
+            if it.seq > seq:  # before the log: one that is ahead of it would be believed
+                set_aside(fs, it.path, paths.quarantine)
         self._log.cut(seq, paths.quarantine)
-        self._start_over(cut=True)
 
-    def _start_over(self, *, cut: bool) -> None:
+    def _start_over(self, change: Callable[[], None], *, cut: bool) -> None:
+        """Change the files, and go on from what they say then."""
         followed: list[Followed] = []
 
         def read() -> Followed:
+            change()
+            self._log.close()
             followed.append(self._read(cut))
             return followed[0]
 
-        self._log.close()
         self._store.start_over(read)
         self._use(followed[0])

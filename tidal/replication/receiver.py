@@ -88,7 +88,9 @@ class Host(OwnLog, Protocol):
         """Go on with the schema of the leader, which may only have grown; SchemaError."""
 
     def rewind(self, seq: int, digest: bytes) -> None:
-        """Cut the log after ``seq``, where its hash must be this one; ForeignHistory if it is not."""
+        """Cut the log after ``seq``, where its hash must be this one and the archive must not go further;
+        ForeignHistory if it is not so.
+        """
 
 
 @record
