@@ -391,3 +391,13 @@ def read_file(fs: FileSystem, path: Path) -> bytes:
         return file.read_at(0, file.size())
     finally:
         file.close()
+
+
+def size_if_there(fs: FileSystem, path: Path) -> int | None:
+    """Return the bytes of a file that somebody else may remove; None if it is gone."""
+    try:
+        return fs.size(path)
+    except StorageError as error:
+        if error.errno != errno.ENOENT:
+            raise
+        return None

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import json
 from pathlib import Path
 from typing import Final
 
 from blake3 import blake3
 
-from tidal.durable import TEMPORARY_SUFFIX, FileSystem, read_file, replace_file, same_bytes
-from tidal.errors import CorruptStore, FormatError, FormatTooNew, SchemaError, StorageError
+from tidal.durable import TEMPORARY_SUFFIX, FileSystem, read_file, replace_file, same_bytes, size_if_there
+from tidal.errors import CorruptStore, FormatError, FormatTooNew, SchemaError
 from tidal.format.following import Following, decode_following, encode_following
 from tidal.format.manifest import MANIFEST_NAME
 from tidal.format.segment import LogIdentity
@@ -261,9 +260,4 @@ def disk_usage(fs: FileSystem, paths: StorePaths) -> dict[str, int]:
 
 
 def _size(fs: FileSystem, path: Path) -> int:
-    try:
-        return fs.size(path)
-    except StorageError as error:
-        if error.errno != errno.ENOENT:
-            raise
-        return 0  # removed between the two looks
+    return size_if_there(fs, path) or 0  # removed between the two looks

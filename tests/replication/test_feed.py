@@ -65,3 +65,24 @@ def test_any_other_segment_without_its_header_is_damaged(store: Store) -> None:
     for ask in (lambda: feed.epoch_after(1), lambda: feed.epoch_of(8), lambda: feed.segment_of(4)):
         with pytest.raises(CorruptLog, match="ends in the segment's header"):
             ask()
+
+
+@pytest.mark.parametrize("through", [3, 7])
+def test_what_is_archived_between_two_looks_is_as_if_it_had_gone_before(
+    store: Store, monkeypatch: pytest.MonkeyPatch, through: int
+) -> None:
+    def answers() -> list[Origin | None]:
+        asked = (feed.epoch_of, feed.segment_of)
+        return [
+            feed.epoch_after(0),
+            feed.epoch_after(1),
+            *(ask(seq) for ask in asked for seq in range(1, 14)),
+        ]
+
+    feed = LogFeed(store.fs, store.paths.wal, store.identity)
+    there = feed.segments()
+    store.archive(through)
+    after = answers()
+    monkeypatch.setattr(feed, "segments", lambda: there)
+    assert answers() == after
+    assert [it.seq for it in after if it is not None][:1] == [through]

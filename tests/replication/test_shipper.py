@@ -8,17 +8,33 @@ import pytest
 from replicakit import NS, Link, events, leader_at, open_as_follower
 
 from tidal.replication import shipper
-from tidal.replication.messages import Envelope, Mark, encode_message
+from tidal.replication.feed import LogFeed
+from tidal.replication.messages import (
+    Answer,
+    Envelope,
+    Mark,
+    Message,
+    Request,
+    Want,
+    decode_message,
+    encode_message,
+)
 
 DAY = 24 * 3600
 
 
 def say(link: Link, name: str) -> None:
     """A follower that has nothing yet tells the leader so."""
+    tell(link, Mark(name, 0, 0, bytes(32), 0))
+
+
+def tell(link: Link, message: Message) -> list[Message]:
+    """Tell the leader something, and return what it answers."""
     disk = link.leader._disk
     assert disk is not None
     envelope = Envelope(disk.identity.store_id, 0, 0, 0, link.now)
-    link.shipper.on_message(encode_message(envelope, Mark(name, 0, 0, bytes(32), 0)), link.now)
+    answers = link.shipper.on_message(encode_message(envelope, message), link.now)
+    return [decode_message(it.payload)[1] for it in answers]
 
 
 def names(link: Link) -> list[str]:
@@ -61,3 +77,26 @@ def test_names_that_anybody_may_invent_are_bounded(tmp_path: Path, monkeypatch: 
         assert (names(link), link.shipper.refused) == (["b", "c", "kept"], 1)
         say(link, "b")  # one that is known is heard
         assert link.shipper.refused == 1
+
+
+def test_a_place_is_answered_for_while_the_log_before_it_is_archived(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with leader_at(tmp_path / "leader", segment_bytes=1 << 12, archive=False) as db:
+        link = Link(db)
+        for number in range(4):
+            events(db, 300, seed=number, start=300 * number)
+            db.checkpoint()
+        removed: list[Path] = []
+        listed = LogFeed.segments
+
+        def segments(feed: LogFeed) -> list[tuple[int, Path]]:
+            found = listed(feed)
+            removed.extend(db.archive().removed)
+            return found
+
+        monkeypatch.setattr(LogFeed, "segments", segments)
+        (answer,) = tell(link, Request("f", Want.PLACE, 5_000, bytes(32), 0, b""))
+        assert removed
+        assert isinstance(answer, Answer)
+        assert (answer.shared, answer.origin_epoch, answer.origin_seq > 0) == (False, 1, True)

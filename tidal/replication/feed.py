@@ -6,7 +6,7 @@ import errno
 from pathlib import Path
 from typing import NamedTuple
 
-from tidal.durable import FileSystem
+from tidal.durable import FileSystem, size_if_there
 from tidal.errors import CorruptLog, FormatError, MissingSegment, StorageError
 from tidal.format.frame import PAYLOAD_OFFSET, claimed_size, decode_frame
 from tidal.format.segment import NO_HASH, SEAL_MAGIC, SEGMENT_HEADER, LogIdentity, SegmentHeader
@@ -54,7 +54,7 @@ class LogFeed:
 
     def sizes(self) -> list[tuple[int, int]]:
         """Return (first sequence, bytes) of the segments that are there."""
-        sizes = ((base_seq, self._size(path)) for base_seq, path in self.segments())
+        sizes = ((base_seq, size_if_there(self._fs, path)) for base_seq, path in self.segments())
         return [(base_seq, size) for base_seq, size in sizes if size is not None]
 
     def start_seq(self, otherwise: int) -> int:
@@ -64,10 +64,10 @@ class LogFeed:
 
     def epoch_after(self, epoch: int) -> Origin | None:
         """Return where the log goes beyond an epoch; None if it does not, as far back as it reaches."""
-        for base_seq, path in self._begun():
-            header = self._header(path)
-            if header.log.epoch > epoch:
-                return Origin(header.log.epoch, base_seq - 1, header.previous)
+        for _, path in self._begun():
+            origin = self._origin(path)
+            if origin is not None and origin.epoch > epoch:
+                return origin
         return None
 
     def epoch_of(self, seq: int) -> Origin | None:
@@ -76,29 +76,25 @@ class LogFeed:
         At the log's own begin it may be that the epoch began earlier.
         """
         found: Origin | None = None
-        for base_seq, path in self._begun():
-            if base_seq > seq:
+        for path in reversed(self._below(seq)):
+            origin = self._origin(path)
+            if origin is None or (found is not None and origin.epoch < found.epoch):
                 break
-            header = self._header(path)
-            if found is None or header.log.epoch > found.epoch:
-                found = Origin(header.log.epoch, base_seq - 1, header.previous)
+            found = origin
         return found
 
     def segment_of(self, seq: int) -> Origin | None:
-        """Return where the segment begins that has an event, or will have it, and its epoch; None if there is
-        no segment.
+        """Return where the segment begins that has an event, or will have it, and its epoch; None if it is
+        not here.
         """
-        below = [path for base_seq, path in self._begun() if base_seq <= seq]
-        if not below:
-            return None
-        header = self._header(below[-1])
-        return Origin(header.log.epoch, header.base_seq - 1, header.previous)
+        below = self._below(seq)
+        return self._origin(below[-1]) if below else None
 
     def at(self, seq: int) -> Place | None:
         """Return the place after a sequence; None if no batch ends there, MissingSegment if it is gone."""
         if seq == 0:
             return Place(0, NO_HASH)
-        below = [path for base_seq, path in self._begun() if base_seq <= seq + 1]
+        below = self._below(seq + 1)
         if not below:
             raise MissingSegment(seq + 1, seq + 1, self._directory)
         for path in reversed(below[-2:]):  # a batch that ends a segment is in the one before
@@ -132,18 +128,21 @@ class LogFeed:
     def _begun(self) -> list[tuple[int, Path]]:
         """Return the segments but a last one that is being made: its header is written before an event."""
         found = self.segments()
-        if found and (self._size(found[-1][1]) or 0) < SEGMENT_HEADER.size:
+        if found and (size_if_there(self._fs, found[-1][1]) or 0) < SEGMENT_HEADER.size:
             del found[-1]
         return found
 
-    def _size(self, path: Path) -> int | None:
-        """Return the bytes of a segment; None if it is gone."""
+    def _below(self, seq: int) -> list[Path]:
+        """Return the segments that begin at a sequence or before it."""
+        return [path for base_seq, path in self._begun() if base_seq <= seq]
+
+    def _origin(self, path: Path) -> Origin | None:
+        """Return where a segment begins; None if it was archived since it was listed, as all before it."""
         try:
-            return self._fs.size(path)
-        except StorageError as error:
-            if error.errno != errno.ENOENT:
-                raise
+            header = self._header(path)
+        except MissingSegment:
             return None
+        return Origin(header.log.epoch, header.base_seq - 1, header.previous)
 
     def _next_header(self, place: Place) -> SegmentHeader:
         path = self._path(place.seq + 1)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from tidal.checkpoint.reader import list_checkpoints
-from tidal.durable import FileSystem, read_file
+from tidal.durable import FileSystem, read_file, size_if_there
 from tidal.errors import StorageError
 from tidal.format.segment import LogIdentity
 from tidal.meters import said
@@ -43,19 +43,24 @@ class Giver:
     def answer(self, request: Request, most: int) -> list[Message]:
         """Return what to answer, each of ``most`` bytes at most."""
         if request.want == Want.OFFER:
-            return [Offer(self._offer().encode())]
+            offer = self._offer()
+            return [] if offer is None else [Offer(offer.encode())]
         if request.want == Want.PIECE:
             return list(self._pieces(request.seq, request.number, most))
         if request.want == Want.RECORDS:
             return [self._records(request.key, most)]
         return []
 
-    def _offer(self) -> Beginning:
+    def _offer(self) -> Beginning | None:
+        """Return what to begin with; None where that has just changed: it is asked for again."""
         mine = self._identity
         found = list_checkpoints(self._fs, self._paths.checkpoints)
         checkpoint_seq, path = found[0] if found else (0, None)
         # Without a segment, all that was there when this leader began is archived, and nothing came since.
         start = self._feed.segment_of(checkpoint_seq + 1) or self._origin
+        size = 0 if path is None else size_if_there(self._fs, path)
+        if size is None or list_checkpoints(self._fs, self._paths.checkpoints) != found:
+            return None  # by newer checkpoints the log after this one may be archived
         return Beginning(
             mine.store_id,
             mine.region,
@@ -65,7 +70,7 @@ class Giver:
             start.seq + 1,
             start.hash,
             checkpoint_seq,
-            0 if path is None else self._fs.size(path),
+            size,
             start.epoch,
         )
 
