@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 from commands import Answer
 from obstore.store import LocalStore
+from replicakit import Link, events, leader_at, open_as_follower
 from waiting import until
 
 import tidal
-from tidal.cli.promote import Place, objections
+from tidal.cli.promote import Place, _place, objections
+from tidal.replication.feed import LogFeed
 from tidal.replication.heard import Heard
 from tidal.replication.lag import Position
 from tidal.transports.objects import ObjectTransport
@@ -147,6 +149,30 @@ def test_a_process_that_follows_is_ended_when_asked(tidal_command: Command, pair
             assert process.wait(60) == 0
         finally:
             process.kill()
+
+
+def test_a_follower_that_archives_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its archiver comes between the list of the log's segments and the reading of the first."""
+    with (
+        leader_at(tmp_path / "a", segment_bytes=1 << 12) as leader,
+        open_as_follower(tmp_path / "f", leader, archive=False) as follower,
+    ):
+        link = Link(leader, [follower]).start()
+        for number in range(4):
+            events(leader, 300, seed=number, start=300 * number)
+            link.turns()
+            follower.checkpoint()
+        removed: list[Path] = []
+        listed = LogFeed.segments
+
+        def segments(feed: LogFeed) -> list[tuple[int, Path]]:
+            found = listed(feed)
+            removed.extend(follower.archive().removed)
+            return found
+
+        monkeypatch.setattr(LogFeed, "segments", segments)
+        assert _place(tmp_path / "f").position == follower.position
+        assert removed
 
 
 def test_only_a_follower_is_promoted(tidal_command: Command, pair: Pair, tmp_path: Path) -> None:

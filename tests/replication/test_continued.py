@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import random
+import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from tidal.following.opening import open_followed
 from tidal.format.manifest import Manifest
 from tidal.opening.arguments import checked_settings
 from tidal.opening.options import StoreOptions, Wiring
+from tidal.replication import continued
 from tidal.replication.continued import FollowerLog
 from tidal.replication.frames import NO_EPOCH, Run, check_run
 from tidal.replication.lag import Position
@@ -224,3 +227,30 @@ def test_a_store_that_lost_all_of_a_later_epoch_takes_what_an_earlier_one_left(s
     follower = follower_on(disk)
     take(follower, second, 0, 0)
     assert (follower.last_seq, follower.position) == (6, Position(IDENTITY.epoch, 6))
+
+
+def test_a_segment_is_not_removed_while_a_place_in_it_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The archiver, in its thread, comes between the list of the segments and the reading of one."""
+    chain = make_chain([[batch(2, seed) for seed in range(3)] for _ in range(2)], sealed=False)
+    follower = follower_on(new_disk())
+    for made in chain:
+        take(follower, made, 0, 2)
+    log, read = follower._log, continued.read_segment
+    assert isinstance(log, FollowerLog)
+
+    def archive() -> None:
+        if log._lock.acquire(blocking=False):  # else it would wait for its turn
+            log.forget(6)
+            log._lock.release()
+
+    def read_later(*given: Any) -> memoryview:
+        archiver = threading.Thread(target=archive)
+        archiver.start()
+        archiver.join()
+        return read(*given)
+
+    monkeypatch.setattr(continued, "read_segment", read_later)
+    assert log.hash_at(4) == chain[0].frames[1].hash
+    monkeypatch.undo()
+    assert len(log.forget(6)) == 1
+    assert (log.hash_at(4), log.hash_at(6)) == (None, chain[0].frames[2].hash)

@@ -178,15 +178,15 @@ class FollowerLog:
 
     def hash_at(self, seq: int) -> bytes | None:
         """Return the hash of the batch that ends at a sequence; None if none does here."""
-        manifest = self._record.manifest
-        if seq == manifest.start_seq - 1:
-            return manifest.start_hash
-        for base_seq, path in reversed(self._segments()):
-            if base_seq <= seq:
-                data = read_segment(self._fs, path)
-                walk = walk_to_end(require_header(path, data, manifest.log), data, seq)
-                return walk.watched
-        return None
+        with self._lock:  # else the archiver may remove what is about to be read
+            manifest = self._record.manifest
+            if seq == manifest.start_seq - 1:
+                return manifest.start_hash
+            for base_seq, path in reversed(self._segments()):
+                if base_seq <= seq:
+                    data = read_segment(self._fs, path)
+                    return walk_to_end(require_header(path, data, manifest.log), data, seq).watched
+            return None
 
     @property
     def start_seq(self) -> int:
