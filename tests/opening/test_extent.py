@@ -9,6 +9,8 @@ import pytest
 from worn import EVENTS, ROUNDS, make_store
 
 import tidal
+from tests.opening.conftest import EVENTS as BATCH
+from tests.opening.conftest import SCHEMA, fill, open_small
 from tidal.opening import extent
 
 
@@ -26,3 +28,22 @@ def test_what_is_archived_during_a_look_is_not_missed(
 
     monkeypatch.setattr(extent, "scan_log", archive_before_the_scan)
     assert tidal.replay(store).events == ROUNDS * EVENTS
+
+
+def test_a_checkpoint_that_is_written_during_a_look_is_no_sign_of_lost_events(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan_log = extent.scan_log
+    with open_small(tmp_path / "store") as db:
+        fill(db, 2)
+
+        def checkpoint_after_the_scan(*arguments: Any, **options: Any) -> Any:
+            scan = scan_log(*arguments, **options)
+            fill(db)
+            db.checkpoint()
+            return scan
+
+        monkeypatch.setattr(extent, "scan_log", checkpoint_after_the_scan)
+        assert tidal.replay(tmp_path / "store").events == 2 * BATCH
+        rebuilt = tidal.rebuild(tmp_path / "store", tmp_path / "rebuilt", schema=SCHEMA)
+        assert rebuilt.events == rebuilt.last_seq == 3 * BATCH

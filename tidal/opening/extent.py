@@ -37,7 +37,9 @@ def look_at_history(fs: FileSystem, paths: StorePaths, identity: LogIdentity) ->
     is made durable, since nothing may be carried over that a power cut can still take from the source.
     Raises CorruptLog, CorruptArchive, MissingSegment, FormatTooNew, StorageError.
     """
+    # Before the log: all that these two speak of is in it by then.
     manifest = read_manifest(fs, paths.wal, identity)
+    newest = [checkpoint.seq for checkpoint in list_checkpoints(fs, paths.checkpoints)[:1]]
     scan = beside_writer(
         fs, paths,
         lambda: scan_log(
@@ -47,7 +49,6 @@ def look_at_history(fs: FileSystem, paths: StorePaths, identity: LogIdentity) ->
     )  # fmt: skip
     # After the log: what leaves that meanwhile is in the archive by then.
     archive = read_archive_manifest(fs, paths.archive, identity)
-    newest = (checkpoint.seq for checkpoint in list_checkpoints(fs, paths.checkpoints)[:1])
     return Extent(
         archive.start_seq if archive else manifest.start_seq,
         scan.last_seq,
