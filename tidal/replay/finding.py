@@ -21,10 +21,11 @@ from tidal.errors import (
     StoreMissing,
 )
 from tidal.format.archive import parse_archive_name
-from tidal.format.archive_manifest import ArchivedFile
+from tidal.format.archive_manifest import ARCHIVE_MANIFEST_NAME, ArchivedFile
 from tidal.format.segment import LogIdentity, parse_segment_name
 from tidal.history import archive_path
 from tidal.opening.arguments import advice_on_damage
+from tidal.opening.beside import look_again
 from tidal.opening.extent import look_at_history
 from tidal.records import record
 from tidal.replay.place import Place, place_of
@@ -76,7 +77,10 @@ def find_source(given: Any, how: Looking) -> Source:
     with advice_on_damage(place.folder):
         if store_exists(fs, StorePaths(place.folder)):
             return _source_of_store(fs, place, how)
-        return _source_of_archive(fs, place, how)
+        return look_again(
+            fs, place.folder / ARCHIVE_MANIFEST_NAME,
+            lambda: _source_of_archive(fs, place, how), lambda found: not found.left_out,
+        )  # fmt: skip
 
 
 # ------------------------------------------------------------------------------------ a store
@@ -115,10 +119,10 @@ def _piece_of_listed(folder: Path, manifest: ArchiveManifest, file: ArchivedFile
 
 
 def _source_of_archive(fs: FileSystem, place: Place, how: Looking) -> Source:
-    names = fs.list_dir(place.folder)
-    files = [place.folder / it for it in names if parse_archive_name(it) or parse_segment_name(it)]
     manifest = read_archive_manifest(fs, place.folder, None)
+    names = fs.list_dir(place.folder)  # after the manifest: what that lists was there before it
     if manifest is None:
+        files = [place.folder / it for it in names if parse_archive_name(it) or parse_segment_name(it)]
         if not files:
             raise StoreMissing(f"{place} is neither a store nor a folder of archive files or segments")
         return _source_of_files(str(place), place, files, how)
