@@ -355,6 +355,41 @@ def test_no_memory_for_the_file_of_a_copy_is_told_and_tried_again(
         assert db.stats()["checkpoint_error"] is None
 
 
+@pytest.mark.parametrize("entities_at_once", [0, 100])
+def test_a_materializer_whose_state_cannot_be_saved_is_told_and_tried_again(
+    entities_at_once: int,
+    tmp_path: Path,
+    clock: ManualClock,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(upkeep, "_AT_ONCE_ENTITIES", entities_at_once)
+
+    class Odd:
+        state: object = "no bytes"
+
+        def on_events(self, batch: tidal.EventBatch) -> None:
+            pass
+
+        def checkpoint(self) -> Any:
+            return self.state
+
+        def restore(self, state: bytes) -> None:
+            pass
+
+    odd = Odd()
+    options: dict[str, Any] = {"checkpoint_bytes": 1, "materializers": {"odd": odd}}
+    with tidal.open(tmp_path / "s", schema=SCHEMA, clock=clock, **options) as db:
+        db.signal("view", 1)
+        with db._upkeep._checkpointing:
+            assert "'str' object" in db.stats()["checkpoint_error"]
+        assert "a checkpoint failed" in caplog.text
+        assert [reason.code for reason in db.health().reasons] == ["checkpoint_failed"]
+        odd.state = b""
+        assert db.checkpoint() == 1
+        assert db.stats()["checkpoint_error"] is None
+
+
 def test_nothing_is_copied_where_no_checkpoint_would_come_of_it(
     tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -100,13 +100,14 @@ def test_none_where_it_was_not_asked_for(folder: Path) -> None:
         assert db.archive().archived
 
 
+@pytest.mark.parametrize("error", [StorageError(errno.EIO, "bad disk"), RuntimeError("bad disk")], ids=repr)
 def test_a_failure_is_logged_and_tried_again(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
 ) -> None:
     run = Archiver.run
 
     def fail(*arguments: Any, **options: Any) -> Any:
-        raise StorageError(errno.EIO, "bad disk")
+        raise error
 
     with tidal.open(folder, schema=SCHEMA, checkpoint_bytes=1) as db:
         monkeypatch.setattr(Archiver, "run", fail)

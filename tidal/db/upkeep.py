@@ -13,7 +13,7 @@ from tidal.archive.upkeep import NOTHING_ARCHIVED, Archiver, ArchiveReport, Prog
 from tidal.db.recorder import Recorder
 from tidal.db.settings import OnDisk, Settings
 from tidal.entities import KeyNames
-from tidal.errors import StorageError, TidalError
+from tidal.errors import StorageError
 from tidal.format.snapshot import checkpoint_name
 from tidal.ledger import SignalLedger
 from tidal.log import Log
@@ -153,7 +153,7 @@ class Upkeep:
     def _save_aside(self, state: State) -> None:
         try:
             self._save(state)
-        except (TidalError, OSError, MemoryError) as error:
+        except Exception as error:  # what a materializer gave may fit into no file
             # Nothing is lost: the log goes back to the older checkpoint, and the next one is tried when due.
             self.checkpoint_error = error
             self._tell("a checkpoint failed", CHECKPOINT, error, seq=state.seq)
@@ -167,7 +167,7 @@ class Upkeep:
             return  # archiving is going on
         try:
             self._archive(archiver, self._needed_after, lambda done, total: None)
-        except (TidalError, OSError, MemoryError) as error:
+        except Exception as error:
             # Nothing is lost: what was not archived is in the log, and is tried after the next checkpoint.
             self.archive_error = error
             self._tell("archiving failed", ARCHIVE, error)
