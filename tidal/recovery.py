@@ -103,16 +103,15 @@ def recover(
     """Fill an empty ledger, empty sessions and the materializers from the files of a store; no byte of those
     is changed.
 
-    ``absolute``: an unfinished end of the log is CorruptLog too. ``read_only`` makes what it reads
-    durable, since nobody will write it anew. Raises CorruptLog, MissingSegment, CorruptCheckpoint,
-    FormatTooNew, StorageError.
+    ``absolute``: an unfinished end of the log is CorruptLog too. ``read_only``: ``live``, as of scan_log.
+    Raises CorruptLog, MissingSegment, CorruptCheckpoint, FormatTooNew, StorageError.
     """
     manifest = read_manifest(fs, paths.wal, identity)
     checkpoint, damaged = newest_good(fs, paths.checkpoints, identity.store_id)
     seq = checkpoint.seq if checkpoint else 0
     scan = scan_log(
         fs, paths.wal, identity,
-        after_seq=seq, manifest=manifest, archived=archived(fs, paths, identity), sync=read_only,
+        after_seq=seq, manifest=manifest, archived=archived(fs, paths, identity), live=read_only,
     )  # fmt: skip
     if absolute and scan.torn is not None:
         raise CorruptLog(

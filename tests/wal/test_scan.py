@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import tidal.wal.tail
 from tidal.errors import CorruptLog, FormatTooNew, MissingSegment, StorageError
 from tidal.format import segment
 from tidal.format.frame import FRAME_MAGIC, decode_frame, encode_frame
@@ -194,6 +195,38 @@ def test_a_header_that_never_was_whole_is_torn(log) -> None:
         assert (scan.last_seq, scan.torn.path, scan.torn.offset) == (2, path, 0)
         assert scan.torn.first_dropped_seq == 3
         assert log.events() == [1, 2]
+
+
+def test_for_a_reader_a_segment_without_its_header_is_being_made(log) -> None:
+    first = log.filled([2])
+    log.filled([2], next_seq=3, previous_hash=first.head_hash)
+    path = log.paths[1]
+    header = path.read_bytes()[: SEGMENT_HEADER.size]
+    for there in (b"", header[:50], bytes(SEGMENT_HEADER.size)):
+        path.write_bytes(there)
+        scan = log.scan(live=True)
+        assert (scan.last_seq, scan.torn) == (2, None)
+    path.write_bytes(header + b"half of a batch")
+    assert log.scan(live=True).torn.first_dropped_seq == 3
+
+
+def test_a_reader_that_meets_half_of_a_write_reads_again(unsealed, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = unsealed.paths[0]
+    whole = path.read_bytes()
+    more = [len(whole) - 100, len(whole)]
+    cut(path, len(whole) - 200)
+    assert unsealed.scan(live=True).last_seq < unsealed.scan(live=True).torn.first_dropped_seq < 10
+    read = tidal.wal.tail.read_segment
+
+    def read_just_before(*arguments, **options):
+        data = read(*arguments, **options)
+        if more:
+            path.write_bytes(whole[: more.pop(0)])
+        return data
+
+    monkeypatch.setattr(tidal.wal.tail, "read_segment", read_just_before)
+    scan = unsealed.scan(live=True)
+    assert (scan.last_seq, scan.torn) == (10, None)
 
 
 def test_a_damaged_header_before_batches_is_corruption(log) -> None:

@@ -17,12 +17,14 @@ _T = TypeVar("_T")
 _ATTEMPTS: Final = 8  # a writer replaces its manifest once in many megabytes
 
 
-def beside_writer(fs: FileSystem, paths: StorePaths, look: Callable[[], _T]) -> _T:
-    """Return what ``look`` finds in a store's log, as of one moment.
+def beside_writer(
+    fs: FileSystem, paths: StorePaths, look: Callable[[], _T], good: Callable[[_T], bool] = lambda _: True
+) -> _T:
+    """Return what ``look`` finds in a store's log, as look_again does.
 
     A segment is sealed, archived and forgotten by way of the manifest.
     """
-    return look_again(fs, paths.wal / MANIFEST_NAME, look)
+    return look_again(fs, paths.wal / MANIFEST_NAME, look, good)
 
 
 def look_again(

@@ -44,7 +44,7 @@ def look_at_history(fs: FileSystem, paths: StorePaths, identity: LogIdentity) ->
         fs, paths,
         lambda: scan_log(
             fs, paths.wal, identity, manifest=read_manifest(fs, paths.wal, identity),
-            archived=archived(fs, paths, identity), sync=True,
+            archived=archived(fs, paths, identity), live=True,
         ),
     )  # fmt: skip
     # After the log: what leaves that meanwhile is in the archive by then.

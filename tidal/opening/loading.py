@@ -9,6 +9,7 @@ from tidal.dedup import SeenEvents
 from tidal.durable import FileSystem
 from tidal.format.segment import LogIdentity
 from tidal.ledger import SignalLedger
+from tidal.opening.beside import beside_writer
 from tidal.opening.options import StoreOptions
 from tidal.records import record
 from tidal.recovery import Recovered, recover, replay_seen
@@ -57,6 +58,13 @@ def load(fs: FileSystem, paths: StorePaths, options: StoreOptions, settings: Set
         absolute=options.recovery == "absolute",
     )
     return Loaded(store, schema, ledger, sessions, found)
+
+
+def load_to_read(fs: FileSystem, paths: StorePaths, options: StoreOptions, settings: Settings) -> Loaded:
+    """Return the state of a store that another process may write meanwhile."""
+    return beside_writer(
+        fs, paths, lambda: load(fs, paths, options, settings), lambda loaded: loaded.found.report.clean
+    )
 
 
 def load_seen(fs: FileSystem, paths: StorePaths, settings: Settings, loaded: Loaded) -> SeenEvents | None:

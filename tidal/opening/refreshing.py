@@ -12,7 +12,7 @@ from tidal.entities import KeyNames
 from tidal.errors import CorruptLog, MissingSegment
 from tidal.format.manifest import MANIFEST_NAME
 from tidal.opening.beside import beside_writer
-from tidal.opening.loading import Loaded, load
+from tidal.opening.loading import Loaded, load_to_read
 from tidal.opening.options import StoreOptions
 from tidal.recovery import archived, history
 from tidal.storage import StorageEngine
@@ -71,7 +71,7 @@ class Refresh:
         manifest = read_manifest(fs, paths.wal, self._identity)
         scan = scan_log(
             fs, paths.wal, self._identity,
-            after_seq=position, manifest=manifest, archived=archived(fs, paths, self._identity), sync=True,
+            after_seq=position, manifest=manifest, archived=archived(fs, paths, self._identity), live=True,
         )  # fmt: skip
         if scan.last_seq < self._log_end:
             raise CorruptLog(
@@ -91,7 +91,7 @@ class Refresh:
     def _start_over(self, db: TidalDb) -> None:
         fs, paths, position = self._fs, self._paths, db.last_seq
         materializers = self._settings.materializers
-        loaded = load(fs, paths, self._options, replace(self._settings, materializers={}))
+        loaded = load_to_read(fs, paths, self._options, replace(self._settings, materializers={}))
         if materializers:  # they go on from where they are: what they hold cannot be taken back
             if not self._whole:
                 raise CorruptLog(paths.wal, 0, "materializers were interrupted; open the database again")

@@ -14,9 +14,8 @@ from tidal.errors import CorruptStore, InvalidOption, NoSpace, ReadOnly, Storage
 from tidal.format.manifest import Manifest
 from tidal.log import Log, MemoryLog
 from tidal.meters import RECOVERY, SYNC, said
-from tidal.opening.beside import beside_writer
 from tidal.opening.deferred import DeferredEngine, DeferredLog
-from tidal.opening.loading import Loaded, load, load_seen
+from tidal.opening.loading import Loaded, load, load_seen, load_to_read
 from tidal.opening.options import StoreOptions, Wiring
 from tidal.opening.preparing import Preparation
 from tidal.opening.refreshing import Refresh
@@ -50,7 +49,7 @@ def open_store(paths: StorePaths, options: StoreOptions, settings: Settings, wir
 def _open_to_read(paths: StorePaths, options: StoreOptions, settings: Settings, wiring: Wiring) -> TidalDb:
     """Nothing in the folder is changed, no lock is taken; another process may write meanwhile."""
     fs, began = wiring.fs, settings.monotonic()
-    loaded = beside_writer(fs, paths, lambda: load(fs, paths, options, settings))
+    loaded = load_to_read(fs, paths, options, settings)
     report = loaded.found.report
     open_engine = functools.partial(wiring.engine, fs, paths.entities, read_only=True)
     engine = open_engine()

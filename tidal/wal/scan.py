@@ -77,18 +77,19 @@ def scan_log(
     after_seq: int = 0,
     manifest: Manifest | None = None,
     archived: Archived | None = None,
-    sync: bool = False,
+    live: bool = False,
 ) -> LogScan:
     """Return what the log holds, with every batch after ``after_seq`` checked.
 
     Segments that end at or below after_seq (a checkpoint has their events) are checked at their two
-    ends only. Without a manifest the log is taken for what is there. ``sync`` makes an unfinished end
-    durable before it is read, for readers that will not write it anew.
+    ends only. Without a manifest the log is taken for what is there. ``live``: for readers, beside whom
+    another process may write. An unfinished end is made durable before it is read, since they will not
+    write it anew, and what is being written to it is not there yet.
 
     Raises CorruptLog for damage that no crash explains, MissingSegment for a gap above
     after_seq, FormatTooNew, and StorageError if a file cannot be read: that is never taken for its end.
     """
-    return _Scan(fs, directory, identity, after_seq, manifest, archived or (lambda _: False), sync).run()
+    return _Scan(fs, directory, identity, after_seq, manifest, archived or (lambda _: False), live).run()
 
 
 class _Scan:
@@ -100,10 +101,10 @@ class _Scan:
         after_seq: int,
         manifest: Manifest | None,
         archived: Archived,
-        sync: bool,
+        live: bool,
     ) -> None:
         self._fs, self._directory, self._identity = fs, directory, identity
-        self._after_seq, self._manifest, self._archived, self._sync = after_seq, manifest, archived, sync
+        self._after_seq, self._manifest, self._archived, self._live = after_seq, manifest, archived, live
         self._listed = {segment.base_seq: segment for segment in manifest.segments} if manifest else {}
         self._segments: list[SegmentInfo] = []
         self._gaps: list[tuple[int, int]] = []
@@ -166,7 +167,7 @@ class _Scan:
             self._append(self._check_sealed(path, following <= self._after_seq + 1))
             return
         walk, self._torn = scan_tail(
-            self._fs, path, self._identity, base_seq, sync=self._sync, watch=self._after_seq
+            self._fs, path, self._identity, base_seq, live=self._live, watch=self._after_seq
         )
         if walk is not None:
             self._append(self._looked_at(walk))

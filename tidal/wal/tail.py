@@ -34,13 +34,24 @@ class Tail(NamedTuple):
 
 
 def scan_tail(
-    fs: FileSystem, path: Path, identity: LogIdentity, base_seq: int, *, sync: bool = False, watch: int = 0
+    fs: FileSystem, path: Path, identity: LogIdentity, base_seq: int, *, live: bool = False, watch: int = 0
 ) -> Tail:
-    """Return what a last segment holds; ``watch`` as in SegmentWalk.
+    """Return what a last segment holds; ``watch`` as in SegmentWalk, ``live`` as in scan_log.
 
     The file is read from the device: what a failed sync left in the kernel's cache alone is not seen.
-    ``sync`` makes the file durable before, so that what is read stays. Raises as scan_log.
+    Raises as scan_log.
     """
+    tail = _look_at(fs, path, identity, base_seq, live, watch)
+    if not live:
+        return tail
+    while tail.torn is not None and fs.size(path) != tail.torn.offset + tail.torn.size:
+        tail = _look_at(fs, path, identity, base_seq, live, watch)  # it grew: that was half of a write
+    return tail if tail.walk is not None else Tail(None, None)  # without a header: it is being made
+
+
+def _look_at(
+    fs: FileSystem, path: Path, identity: LogIdentity, base_seq: int, sync: bool, watch: int
+) -> Tail:
     data = read_segment(fs, path, from_device=True, sync=sync)
     try:
         info = check_header(path, data, identity)

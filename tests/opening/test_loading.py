@@ -1,0 +1,80 @@
+"""A store that is opened to read while another process writes it: what changes meanwhile is no damage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import tidal
+from tests.opening.conftest import digest_of, fill, open_small, segments
+from tidal import recovery
+
+
+@pytest.fixture
+def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Any]], None]:
+    """Lets another process do something once, between the look at manifest and checkpoint and the log's."""
+
+    def arrange(do: Callable[[], Any]) -> None:
+        scan_log = recovery.scan_log
+
+        def scan_after(*arguments: Any, **options: Any) -> Any:
+            monkeypatch.setattr(recovery, "scan_log", scan_log)
+            do()
+            return scan_log(*arguments, **options)
+
+        monkeypatch.setattr(recovery, "scan_log", scan_after)
+
+    return arrange
+
+
+def reader_of(store: Path, **options: Any) -> tidal.TidalDb:
+    return tidal.open(store, read_only=True, clock="event", **options)
+
+
+def checkpointed(path: Path) -> tidal.TidalDb:
+    """An open store of 800 events in eight segments, of which all but two may be archived."""
+    db = open_small(path)
+    for _ in range(4):
+        fill(db, 2)
+        db.checkpoint()
+    return db
+
+
+@pytest.mark.parametrize("what", ["archived", "given up"])
+def test_segments_that_go_are_no_damage(
+    tmp_path: Path, meanwhile: Callable[[Callable[[], Any]], None], what: str
+) -> None:
+    with checkpointed(tmp_path / "s") as db:
+        meanwhile(db.archive if what == "archived" else lambda: db._log.forget(600))
+        with reader_of(tmp_path / "s", recovery="absolute") as reader:
+            assert reader.recovery is not None and reader.recovery.clean
+            assert reader._ledger.state_digest() == digest_of(800)
+        assert len(segments(tmp_path / "s")) == 2
+
+
+def test_segments_that_go_while_a_reader_starts_over_are_no_damage(
+    tmp_path: Path, meanwhile: Callable[[Callable[[], Any]], None]
+) -> None:
+    with open_small(tmp_path / "s") as db, reader_of(tmp_path / "s") as reader:
+        for _ in range(4):
+            fill(db, 2)
+            db.checkpoint()
+        db._log.forget(200)
+        meanwhile(db.archive)
+        assert reader.refresh() == 800
+        assert reader.recovery is not None and reader.recovery.clean
+
+
+@pytest.mark.parametrize("recovery", ["strict", "absolute"])
+def test_a_segment_that_is_being_made_is_an_unfinished_end_for_a_writer_alone(
+    crashed: Path, recovery: Any
+) -> None:
+    segments(crashed)[-1].write_bytes(b"")
+    with reader_of(crashed, recovery=recovery) as reader:
+        assert reader.recovery is not None and reader.recovery.clean
+        assert reader._ledger.state_digest() == digest_of(400)
+    with open_small(crashed) as db:
+        assert db.recovery is not None and db.recovery.torn is not None
