@@ -27,6 +27,7 @@ class Materializer(Protocol):
         """Return the whole state, before the first event too; equal logs should give equal bytes."""
 
     def restore(self, state: bytes) -> None:
-        """Become what ``checkpoint`` saved, whatever was taken since; the events after it follow. A follower
-        that gives up events which its leader never had is taken back by this.
+        """Become what ``checkpoint`` saved, whatever was taken since; the events after it follow. By this a
+        follower is taken back that gives up events which its leader never had, and a reader that must begin
+        again since a writer beside it removed what was being read.
         """

@@ -34,9 +34,9 @@ def reader_of(store: Path, **options: Any) -> tidal.TidalDb:
     return tidal.open(store, read_only=True, clock="event", **options)
 
 
-def checkpointed(path: Path) -> tidal.TidalDb:
+def checkpointed(path: Path, **options: Any) -> tidal.TidalDb:
     """An open store of 800 events in eight segments, of which all but two may be archived."""
-    db = open_small(path)
+    db = open_small(path, **options)
     for _ in range(4):
         fill(db, 2)
         db.checkpoint()
@@ -66,6 +66,35 @@ def test_segments_that_go_while_a_reader_starts_over_are_no_damage(
         meanwhile(db.archive)
         assert reader.refresh() == 800
         assert reader.recovery is not None and reader.recovery.clean
+
+
+class Counting:
+    """A materializer: how many events there were."""
+
+    def __init__(self) -> None:
+        self.events = 0
+
+    def on_events(self, batch: tidal.EventBatch) -> None:
+        self.events += len(batch)
+
+    def checkpoint(self) -> bytes:
+        return str(self.events).encode()
+
+    def restore(self, state: bytes) -> None:
+        self.events = int(state)
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_materializers_take_each_event_once_however_often_the_log_is_looked_at(
+    tmp_path: Path, meanwhile: Callable[[Callable[[], Any]], None], known: bool
+) -> None:
+    with checkpointed(tmp_path / "s", materializers={"n": Counting()} if known else {}) as db:
+        meanwhile(db.archive)
+        counting = Counting()
+        with reader_of(tmp_path / "s", materializers={"n": counting}) as reader:
+            assert counting.events == reader.last_seq == 800
+            fill(db)
+            assert reader.refresh() == 100 and counting.events == 900
 
 
 @pytest.mark.parametrize("recovery", ["strict", "absolute"])

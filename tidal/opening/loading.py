@@ -62,9 +62,18 @@ def load(fs: FileSystem, paths: StorePaths, options: StoreOptions, settings: Set
 
 def load_to_read(fs: FileSystem, paths: StorePaths, options: StoreOptions, settings: Settings) -> Loaded:
     """Return the state of a store that another process may write meanwhile."""
-    return beside_writer(
-        fs, paths, lambda: load(fs, paths, options, settings), lambda loaded: loaded.found.report.clean
-    )
+    fresh = [(it, it.checkpoint()) for it in settings.materializers.values()]
+    looked = False
+
+    def look() -> Loaded:
+        nonlocal looked
+        if looked:
+            for materializer, state in fresh:
+                materializer.restore(state)  # it may have taken events: recovery would add them once more
+        looked = True
+        return load(fs, paths, options, settings)
+
+    return beside_writer(fs, paths, look, lambda loaded: loaded.found.report.clean)
 
 
 def load_seen(fs: FileSystem, paths: StorePaths, settings: Settings, loaded: Loaded) -> SeenEvents | None:
