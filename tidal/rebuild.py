@@ -94,19 +94,18 @@ def rebuild(
     _check(schema, drop, partial, resume)
     if not store_exists(fs, paths):
         raise StoreMissing(f"{paths.base} is not a store; there is nothing to rebuild from")
-    store = load_store(fs, paths)
-    types = match_types(store.schema, schema, drop, task="rebuild")
-    identity = store.log
+    identity = load_store(fs, paths).log
     with advice_on_damage(paths.base):
         history = _History(fs, paths, identity)
+    types = match_types(history.schema, schema, drop, task="rebuild")
     if history.first_seq > 1 and not partial:
         error = MissingSegment(1, history.first_seq - 1, paths.archive)
         error.add_note("partial=True (--partial) makes the new store from the events that are left")
         raise error
     kept = 0
-    dropped = {signal.type_id: 0 for signal in store.schema if types[signal.type_id] == DROPPED}
+    dropped = {signal.type_id: 0 for signal in history.schema if types[signal.type_id] == DROPPED}
     start = {
-        "made_by": "rebuild", "store_id": store.store_id.hex(), "first_seq": history.first_seq,
+        "made_by": "rebuild", "store_id": identity.store_id.hex(), "first_seq": history.first_seq,
         "drop": sorted(drop), "schema": schema.to_dict(),
     }  # fmt: skip
     place = identity.region, identity.shard
@@ -125,9 +124,9 @@ def rebuild(
             if progress is not None:
                 progress(last_seq, history.share(last_seq))
         rows = _Rows(fs, paths)
-        by_name = {store.schema.by_id(type_id).name: count for type_id, count in dropped.items()}
+        by_name = {history.schema.by_id(type_id).name: count for type_id, count in dropped.items()}
         report = RebuildReport(
-            str(paths.base), str(made.target), store.store_id.hex(),
+            str(paths.base), str(made.target), identity.store_id.hex(),
             history.first_seq, history.last_seq, kept, by_name, rows.count(),
         )  # fmt: skip
         made.finish(rows, report.to_dict)
@@ -151,7 +150,7 @@ class _History:
     def __init__(self, fs: FileSystem, paths: StorePaths, identity: LogIdentity) -> None:
         self._fs, self._paths, self._identity = fs, paths, identity
         self._extent = look_at_history(fs, paths, identity)
-        self.first_seq = self._extent.first_seq
+        self.first_seq, self.schema = self._extent.first_seq, self._extent.schema
         self.last_seq = 0
 
     def share(self, seq: int) -> float:

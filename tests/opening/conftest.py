@@ -17,6 +17,7 @@ from tidal.store import StorePaths
 from tidal.wal import parse_sync
 
 SCHEMA = tidal.SchemaBuilder().signal("view", half_life="7d", windows=("1h",)).build()
+GROWN = tidal.SchemaBuilder().signal("view", half_life="7d", windows=("1h",)).signal("like").build()
 START = 1_700_000_000 * 10**9
 EVENTS = 100  # of each batch
 

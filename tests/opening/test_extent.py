@@ -10,7 +10,7 @@ from worn import EVENTS, ROUNDS, make_store
 
 import tidal
 from tests.opening.conftest import EVENTS as BATCH
-from tests.opening.conftest import SCHEMA, fill, open_small
+from tests.opening.conftest import GROWN, SCHEMA, fill, open_small
 from tidal.opening import extent
 
 
@@ -47,3 +47,29 @@ def test_a_checkpoint_that_is_written_during_a_look_is_no_sign_of_lost_events(
         assert tidal.replay(tmp_path / "store").events == 2 * BATCH
         rebuilt = tidal.rebuild(tmp_path / "store", tmp_path / "rebuilt", schema=SCHEMA)
         assert rebuilt.events == rebuilt.last_seq == 3 * BATCH
+
+
+@pytest.fixture
+def growing(closed: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A store whose schema grows after its identity was looked at and before its log is."""
+    scan_log = extent.scan_log
+
+    def scan_after_growing(*arguments: Any, **options: Any) -> Any:
+        monkeypatch.setattr(extent, "scan_log", scan_log)
+        with open_small(closed, schema=GROWN) as db:
+            db.signal("like", 3)
+        return scan_log(*arguments, **options)
+
+    monkeypatch.setattr(extent, "scan_log", scan_after_growing)
+    return closed
+
+
+def test_the_types_of_a_schema_that_grows_during_a_look_are_known(growing: Path) -> None:
+    found = tidal.replay(growing)
+    assert found.events == 501 and found.count("like", 3, "all") == 1
+
+
+def test_a_rebuild_of_a_schema_that_grows_during_a_look_says_so(growing: Path, tmp_path: Path) -> None:
+    with pytest.raises(tidal.SchemaError, match="like: not in the given schema"):
+        tidal.rebuild(growing, tmp_path / "rebuilt", schema=SCHEMA)
+    assert tidal.rebuild(growing, tmp_path / "rebuilt", schema=GROWN).events == 501

@@ -4,28 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
 import tidal
-from tests.opening.conftest import digest_of, fill, open_small, segments
+from tests.opening.conftest import GROWN, digest_of, fill, open_small, segments
 from tidal import recovery
 
 
+class Meanwhile(Protocol):
+    def __call__(self, do: Callable[[], Any], *, before: str = ...) -> None: ...
+
+
 @pytest.fixture
-def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Any]], None]:
-    """Lets another process do something once, between the look at manifest and checkpoint and the log's."""
+def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Meanwhile:
+    """Lets another process do something once, before a step of recovery: the schema was read, and for the
+    default manifest and checkpoint too.
+    """
 
-    def arrange(do: Callable[[], Any]) -> None:
-        scan_log = recovery.scan_log
+    def arrange(do: Callable[[], Any], *, before: str = "scan_log") -> None:
+        step = getattr(recovery, before)
 
-        def scan_after(*arguments: Any, **options: Any) -> Any:
-            monkeypatch.setattr(recovery, "scan_log", scan_log)
+        def after_that(*arguments: Any, **options: Any) -> Any:
+            monkeypatch.setattr(recovery, before, step)
             do()
-            return scan_log(*arguments, **options)
+            return step(*arguments, **options)
 
-        monkeypatch.setattr(recovery, "scan_log", scan_after)
+        monkeypatch.setattr(recovery, before, after_that)
 
     return arrange
 
@@ -44,9 +50,7 @@ def checkpointed(path: Path, **options: Any) -> tidal.TidalDb:
 
 
 @pytest.mark.parametrize("what", ["archived", "given up"])
-def test_segments_that_go_are_no_damage(
-    tmp_path: Path, meanwhile: Callable[[Callable[[], Any]], None], what: str
-) -> None:
+def test_segments_that_go_are_no_damage(tmp_path: Path, meanwhile: Meanwhile, what: str) -> None:
     with checkpointed(tmp_path / "s") as db:
         meanwhile(db.archive if what == "archived" else lambda: db._log.forget(600))
         with reader_of(tmp_path / "s", recovery="absolute") as reader:
@@ -56,7 +60,7 @@ def test_segments_that_go_are_no_damage(
 
 
 def test_segments_that_go_while_a_reader_starts_over_are_no_damage(
-    tmp_path: Path, meanwhile: Callable[[Callable[[], Any]], None]
+    tmp_path: Path, meanwhile: Meanwhile
 ) -> None:
     with open_small(tmp_path / "s") as db, reader_of(tmp_path / "s") as reader:
         for _ in range(4):
@@ -66,6 +70,20 @@ def test_segments_that_go_while_a_reader_starts_over_are_no_damage(
         meanwhile(db.archive)
         assert reader.refresh() == 800
         assert reader.recovery is not None and reader.recovery.clean
+
+
+@pytest.mark.parametrize("checkpoint", [True, False])
+def test_a_schema_that_grows_is_read_again_where_log_or_checkpoint_have_more_types(
+    closed: Path, meanwhile: Meanwhile, checkpoint: bool
+) -> None:
+    def grow() -> None:
+        db = open_small(closed, schema=GROWN)
+        db.signal("like", 3)
+        db.close() if checkpoint else db._release()
+
+    meanwhile(grow, before="read_manifest")
+    with reader_of(closed) as reader:
+        assert reader.last_seq == 501 and reader.count("like", 3, "all") == 1
 
 
 class Counting:
@@ -86,7 +104,7 @@ class Counting:
 
 @pytest.mark.parametrize("known", [True, False])
 def test_materializers_take_each_event_once_however_often_the_log_is_looked_at(
-    tmp_path: Path, meanwhile: Callable[[Callable[[], Any]], None], known: bool
+    tmp_path: Path, meanwhile: Meanwhile, known: bool
 ) -> None:
     with checkpointed(tmp_path / "s", materializers={"n": Counting()} if known else {}) as db:
         meanwhile(db.archive)

@@ -8,12 +8,14 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import tidal
-from tests.opening.conftest import SCHEMA, content, digest_of, fill, open_small, segments
+from tests.opening.conftest import GROWN, SCHEMA, content, digest_of, fill, open_small, segments
 from tidal.durable import OsFileSystem
+from tidal.opening import refreshing
 
 
 def reader_of(store: Path, **options) -> tidal.TidalDb:
@@ -116,9 +118,8 @@ def test_a_reader_that_fell_behind_starts_over(tmp_path: Path) -> None:
 
 
 def test_a_grown_schema_is_taken_over(closed: Path) -> None:
-    grown = tidal.SchemaBuilder().signal("view", half_life="7d", windows=("1h",)).signal("like").build()
     with reader_of(closed) as reader:
-        with open_small(closed, schema=grown) as db:
+        with open_small(closed, schema=GROWN) as db:
             db.signal("like", 3)
             assert reader.refresh() == 1
             assert reader.count("like", 3, "all") == 1
@@ -142,16 +143,36 @@ class Counting:
 
 
 def test_materializers_see_each_event_once(closed: Path) -> None:
-    grown = tidal.SchemaBuilder().signal("view", half_life="7d", windows=("1h",)).signal("like").build()
     counting = Counting()
     with reader_of(closed, materializers={"counts": counting}) as reader:
         assert counting.counts.total() == 500
         with open_small(closed) as db:
             fill(db)
         assert reader.refresh() == 100 and counting.counts.total() == 600
-        with open_small(closed, schema=grown) as db:
+        with open_small(closed, schema=GROWN) as db:
             db.signal("like", 3)
         assert reader.refresh() == 1 and counting.counts.total() == 601
+
+
+@pytest.mark.parametrize("materialized", [False, True])
+def test_a_schema_that_grows_during_a_refresh_is_taken_over(
+    closed: Path, monkeypatch: pytest.MonkeyPatch, materialized: bool
+) -> None:
+    read_manifest, counting = refreshing.read_manifest, Counting()
+
+    def read_after_growing(*arguments: Any) -> Any:
+        monkeypatch.setattr(refreshing, "read_manifest", read_manifest)
+        with open_small(closed, schema=GROWN) as db:
+            db.signal("like", 3)
+        return read_manifest(*arguments)
+
+    with reader_of(closed, materializers={"counts": counting} if materialized else {}) as reader:
+        with open_small(closed) as db:
+            fill(db)
+        monkeypatch.setattr(refreshing, "read_manifest", read_after_growing)
+        assert reader.refresh() == 101 and reader.count("like", 3, "all") == 1
+        assert reader.refresh() == 0
+    assert counting.counts.total() == (601 if materialized else 0)
 
 
 def test_a_log_that_goes_back_is_refused(closed: Path, tmp_path: Path) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Final, TypeVar
 
 from tidal.durable import FileSystem, read_file
-from tidal.errors import CorruptLog, MissingSegment, StorageError
+from tidal.errors import CorruptionError, MissingSegment, StorageError
 from tidal.format.manifest import MANIFEST_NAME
 from tidal.store import StorePaths
 
@@ -22,27 +22,32 @@ def beside_writer(
 ) -> _T:
     """Return what ``look`` finds in a store's log, as look_again does.
 
-    A segment is sealed, archived and forgotten by way of the manifest.
+    A segment is sealed, archived and forgotten by way of the manifest. The schema has a type before the log
+    has an event of it.
     """
-    return look_again(fs, paths.wal / MANIFEST_NAME, look, good)
+    return look_again(fs, (paths.wal / MANIFEST_NAME, paths.schema), look, good)
 
 
 def look_again(
-    fs: FileSystem, document: Path, look: Callable[[], _T], good: Callable[[_T], bool] = lambda _: True
+    fs: FileSystem,
+    documents: Collection[Path],
+    look: Callable[[], _T],
+    good: Callable[[_T], bool] = lambda _: True,
 ) -> _T:
-    """Return what ``look`` returns, made again where a writer removed or replaced files meanwhile.
+    """Return what ``look`` returns, made again where a writer changed files meanwhile.
 
-    ``document`` is replaced before any such file goes. So what seems damaged or lost, by an error or because
-    what was found is not ``good``, is so only if the document is the same before and after.
+    A writer replaces one of ``documents`` before it removes a file, and before it adds what can be read with
+    that one alone. So what seems damaged or lost, by an error or because what was found is not ``good``, is
+    so only if they are the same before and after.
     """
     for _ in range(_ATTEMPTS - 1):
-        before = _content(fs, document)
+        before = _contents(fs, documents)
         try:
             found = look()
-            if good(found) or _content(fs, document) == before:
+            if good(found) or _contents(fs, documents) == before:
                 return found
-        except (CorruptLog, MissingSegment):
-            if _content(fs, document) == before:
+        except (CorruptionError, MissingSegment):
+            if _contents(fs, documents) == before:
                 raise
         except StorageError as error:
             if error.errno != errno.ENOENT:
@@ -50,5 +55,5 @@ def look_again(
     return look()
 
 
-def _content(fs: FileSystem, path: Path) -> bytes | None:
-    return read_file(fs, path) if fs.exists(path) else None
+def _contents(fs: FileSystem, documents: Collection[Path]) -> list[bytes | None]:
+    return [read_file(fs, path) if fs.exists(path) else None for path in documents]

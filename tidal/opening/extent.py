@@ -10,7 +10,8 @@ from tidal.format.segment import LogIdentity
 from tidal.opening.beside import beside_writer
 from tidal.records import record
 from tidal.recovery import archived
-from tidal.store import StorePaths
+from tidal.schema import Schema
+from tidal.store import StorePaths, load_store
 from tidal.wal import SegmentInfo, read_manifest, scan_log
 
 
@@ -23,6 +24,7 @@ class Extent:
     least: int  # what the log's manifest and the newest checkpoint say that there is at least
     archive: ArchiveManifest | None
     segments: tuple[SegmentInfo, ...]  # of the log; the archive may have the events of some, too
+    schema: Schema  # with the types of all these events
 
     def check_end(self, paths: StorePaths) -> None:
         """Raise MissingSegment if the end of the history is gone."""
@@ -35,7 +37,7 @@ def look_at_history(fs: FileSystem, paths: StorePaths, identity: LogIdentity) ->
 
     As opening it would: what a crash left unfinished is not there; damage is no end, but an error. The end
     is made durable, since nothing may be carried over that a power cut can still take from the source.
-    Raises CorruptLog, CorruptArchive, MissingSegment, FormatTooNew, StorageError.
+    Raises CorruptLog, CorruptArchive, CorruptStore, MissingSegment, FormatTooNew, StorageError.
     """
     # Before the log: all that these two speak of is in it by then.
     manifest = read_manifest(fs, paths.wal, identity)
@@ -47,7 +49,7 @@ def look_at_history(fs: FileSystem, paths: StorePaths, identity: LogIdentity) ->
             archived=archived(fs, paths, identity), live=True,
         ),
     )  # fmt: skip
-    # After the log: what leaves that meanwhile is in the archive by then.
+    # After the log: what leaves that meanwhile is in the archive by then, and all types there are declared.
     archive = read_archive_manifest(fs, paths.archive, identity)
     return Extent(
         archive.start_seq if archive else manifest.start_seq,
@@ -55,4 +57,5 @@ def look_at_history(fs: FileSystem, paths: StorePaths, identity: LogIdentity) ->
         max(manifest.last_seq, *newest, 0),
         archive,
         scan.segments,
+        load_store(fs, paths).schema,
     )

@@ -66,7 +66,7 @@ class Refresh:
 
     def _catch_up(self, db: TidalDb) -> None:
         fs, paths, position = self._fs, self._paths, db.last_seq
-        if not self._whole or load_store(fs, paths).schema != db.schema:
+        if not self._whole:
             return self._start_over(db)
         manifest = read_manifest(fs, paths.wal, self._identity)
         scan = scan_log(
@@ -79,6 +79,8 @@ class Refresh:
                 f"the log ends at event {scan.last_seq}, and ended at {self._log_end}: it was replaced by an "
                 "earlier state; close the database and open it again",
             )  # fmt: skip
+        if load_store(fs, paths).schema != db.schema:  # after the log: each type there is declared by now
+            return self._start_over(db)
         try:
             for first, batch in history(fs, paths, self._identity, position, scan.last_seq):
                 self._whole = False

@@ -78,7 +78,7 @@ def find_source(given: Any, how: Looking) -> Source:
         if store_exists(fs, StorePaths(place.folder)):
             return _source_of_store(fs, place, how)
         return look_again(
-            fs, place.folder / ARCHIVE_MANIFEST_NAME,
+            fs, [place.folder / ARCHIVE_MANIFEST_NAME],
             lambda: _source_of_archive(fs, place, how), lambda found: not found.left_out,
         )  # fmt: skip
 
@@ -88,15 +88,14 @@ def find_source(given: Any, how: Looking) -> Source:
 
 def _source_of_store(fs: FileSystem, place: Place, how: Looking) -> Source:
     paths = StorePaths(place.folder)
-    store = load_store(fs, paths)
-    identity = store.log
+    identity = load_store(fs, paths).log
     extent = look_at_history(fs, paths, identity)
     extent.check_end(paths)
     archive = extent.archive
     pieces = [] if archive is None else [_piece_of_listed(paths.archive, archive, it) for it in archive.files]
     archived = pieces[-1].last_seq if pieces else 0
     pieces += [_piece_of_store(paths, it) for it in extent.segments if it.events and it.base_seq > archived]
-    source = _checked(str(place), place, identity, store.schema, extent.first_seq, pieces, how, [])
+    source = _checked(str(place), place, identity, extent.schema, extent.first_seq, pieces, how, [])
     return replace(source, entities=paths.entities) if place.is_local else source
 
 
