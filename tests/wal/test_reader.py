@@ -130,6 +130,20 @@ def test_a_segment_that_is_filled_and_sealed_right_after_it_was_read_is_no_gap(
     assert log.events() == list(range(1, 6 + sum(counts)))
 
 
+@pytest.mark.parametrize("until_seq", [None, 5])
+def test_a_segment_that_is_taken_back_after_it_was_listed_is_not_there(
+    log, monkeypatch: pytest.MonkeyPatch, until_seq: int | None
+) -> None:
+    """A full disk: its file was made, and removed since there was no room for its header."""
+    log.filled([2, 3], segment_bytes=1)
+    there = tidal.wal.reader.list_segments
+    gone = log.directory / "wal-00000000000000000006.seg"
+    monkeypatch.setattr(tidal.wal.reader, "list_segments", lambda *given: [*there(*given), (6, gone)])
+    assert log.events(until_seq=until_seq) == [1, 2, 3, 4, 5]
+    with pytest.raises(MissingSegment):
+        log.events(until_seq=6)
+
+
 def test_the_tail_ends_the_stream_quietly_unless_it_was_promised(log) -> None:
     log.filled([2, 3])
     path = log.paths[0]

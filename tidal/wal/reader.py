@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from tidal.durable import FileSystem
-from tidal.errors import FormatError, MissingSegment
+from tidal.errors import FormatError, MissingSegment, StorageError
 from tidal.format.frame import Frame
 from tidal.format.payload import TypeSet, share_types, type_set
 from tidal.format.segment import SEGMENT_HEADER, LogIdentity, decode_segment_header
@@ -94,12 +95,23 @@ def read_batches(
 
 
 def _around(fs: FileSystem, found: list[tuple[int, Path]], seq: int) -> tuple[Path | None, int | None]:
-    """Return the segment that has a sequence if any does, and the next one's base; pass copies over."""
+    """Return the segment that has a sequence if any does, and the next one's base; pass copies over, and what
+    was listed and is gone: a writer without space takes back a segment that it has made.
+    """
     below = [path for base_seq, path in found if base_seq <= seq]
     above = found[len(below) :]
-    path = next((path for path in reversed(below) if not is_misnamed(fs, path)), None)
-    following = next((base_seq for base_seq, path in above if not is_misnamed(fs, path)), None)
+    path = next((path for path in reversed(below) if _is_of_log(fs, path)), None)
+    following = next((base_seq for base_seq, path in above if _is_of_log(fs, path)), None)
     return path, following
+
+
+def _is_of_log(fs: FileSystem, path: Path) -> bool:
+    try:
+        return not is_misnamed(fs, path)
+    except StorageError as error:
+        if error.errno != errno.ENOENT:
+            raise
+        return False
 
 
 def _is_unborn(data: memoryview) -> bool:
