@@ -88,6 +88,21 @@ def test_files_without_an_identity_are_never_taken_for_nothing(paths: StorePaths
         store_exists(fs, paths)
 
 
+def test_a_store_that_is_made_during_a_look_is_there(paths: StorePaths) -> None:
+    class Looking(OsFileSystem):
+        looked = False
+
+        def exists(self, path: Path) -> bool:
+            there = super().exists(path)
+            if not self.looked:
+                self.looked = True
+                create_store(OsFileSystem(), paths, SCHEMA, STORE_ID)
+                (paths.wal / "wal-00000000000000000001.seg").write_bytes(b"")
+            return there
+
+    assert store_exists(Looking(), paths)
+
+
 def test_any_flipped_bit_of_the_small_files_is_noticed(paths: StorePaths) -> None:
     fs = OsFileSystem()
     made = create_store(fs, paths, SCHEMA, STORE_ID)

@@ -131,6 +131,8 @@ def store_exists(fs: FileSystem, paths: StorePaths) -> bool:
         return True
     for folder in (paths.wal, paths.checkpoints, paths.archive):
         if found := [name for name in fs.list_dir(folder) if name not in _MADE_BEFORE_THE_NAME]:
+            if fs.exists(paths.identity):
+                return True  # another process made the store just now, and wrote to it
             raise CorruptStore(
                 paths.identity, 0, f"missing, but {folder / found[0]} is there; restore it from a backup"
             )
