@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import tidal.wal.reader
-from tidal.errors import CorruptLog, MissingSegment
+from tidal.errors import CorruptLog, MissingSegment, StorageError
 from tidal.format.segment import SEAL, SEGMENT_HEADER
 from tidal.schema.events import EventBatch, IdColumn, NewKey
 from tidal.wal import read_batches
@@ -138,10 +138,45 @@ def test_a_segment_that_is_taken_back_after_it_was_listed_is_not_there(
     log.filled([2, 3], segment_bytes=1)
     there = tidal.wal.reader.list_segments
     gone = log.directory / "wal-00000000000000000006.seg"
-    monkeypatch.setattr(tidal.wal.reader, "list_segments", lambda *given: [*there(*given), (6, gone)])
+    looks = iter(range(100))
+
+    def seen_once(*given):
+        return [*there(*given), (6, gone)] if next(looks) % 2 == 0 else there(*given)
+
+    monkeypatch.setattr(tidal.wal.reader, "list_segments", seen_once)
     assert log.events(until_seq=until_seq) == [1, 2, 3, 4, 5]
     with pytest.raises(MissingSegment):
         log.events(until_seq=6)
+
+
+def test_a_segment_that_is_archived_after_it_was_listed_is_no_end(
+    log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The events go on in the archive: who reads this must learn that some are missing here."""
+    log.filled([2, 3, 2, 2], segment_bytes=1)
+    newest = log.paths[3].read_bytes()
+    log.paths[3].unlink()
+    there = tidal.wal.reader.list_segments
+
+    def archive(*given):
+        found = there(*given)
+        for _, path in found[2:]:  # the third, which was the last: a fourth was begun since
+            path.unlink(missing_ok=True)
+            (log.directory / "wal-00000000000000000008.seg").write_bytes(newest)
+            monkeypatch.setattr(tidal.wal.reader, "list_segments", there)
+        return found
+
+    monkeypatch.setattr(tidal.wal.reader, "list_segments", archive)
+    with pytest.raises(MissingSegment) as gap:
+        log.events(after_seq=5)
+    assert (gap.value.first, gap.value.last) == (6, 7)
+
+
+def test_a_folder_whose_files_cannot_be_opened_is_an_error(log, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = [(1, log.directory / "wal-00000000000000000001.seg")]
+    monkeypatch.setattr(tidal.wal.reader, "list_segments", lambda *given: listed)
+    with pytest.raises(StorageError, match="No such file"):
+        log.events()
 
 
 def test_the_tail_ends_the_stream_quietly_unless_it_was_promised(log) -> None:

@@ -6,7 +6,7 @@ import errno
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from tidal.durable import FileSystem
 from tidal.errors import FormatError, MissingSegment, StorageError
@@ -26,6 +26,8 @@ from tidal.wal.segments import (
     read_segment,
     require_header,
 )
+
+_LOOKS: Final = 8  # at a folder from which files go: a writer takes them away by the megabyte
 
 
 def read_batches(
@@ -60,7 +62,7 @@ def read_batches(
     before, read = follows, None
     while until_seq is None or position < until_seq:
         # Listed anew for each segment: the log may grow and be rotated while it is read.
-        path, following = _around(fs, list_segments(fs, directory, place.region, place.shard), position + 1)
+        path, following = _look_around(fs, directory, place, position + 1)
         if path is None or path == read:
             if following is not None:
                 raise MissingSegment(position + 1, following - 1, directory)
@@ -94,24 +96,27 @@ def read_batches(
         raise MissingSegment(position + 1, until_seq, directory)
 
 
-def _around(fs: FileSystem, found: list[tuple[int, Path]], seq: int) -> tuple[Path | None, int | None]:
-    """Return the segment that has a sequence if any does, and the next one's base; pass copies over, and what
-    was listed and is gone: a writer without space takes back a segment that it has made.
-    """
+def _around(fs: FileSystem, directory: Path, place: LogIdentity, seq: int) -> tuple[Path | None, int | None]:
+    """Return the segment that has a sequence if any does, and the next one's base; pass copies over."""
+    found = list_segments(fs, directory, place.region, place.shard)
     below = [path for base_seq, path in found if base_seq <= seq]
     above = found[len(below) :]
-    path = next((path for path in reversed(below) if _is_of_log(fs, path)), None)
-    following = next((base_seq for base_seq, path in above if _is_of_log(fs, path)), None)
+    path = next((path for path in reversed(below) if not is_misnamed(fs, path)), None)
+    following = next((base_seq for base_seq, path in above if not is_misnamed(fs, path)), None)
     return path, following
 
 
-def _is_of_log(fs: FileSystem, path: Path) -> bool:
-    try:
-        return not is_misnamed(fs, path)
-    except StorageError as error:
-        if error.errno != errno.ENOENT:
-            raise
-        return False
+def _look_around(
+    fs: FileSystem, directory: Path, place: LogIdentity, seq: int
+) -> tuple[Path | None, int | None]:
+    """_around() of segments none of which goes meanwhile: archived, or taken back for want of space."""
+    for _ in range(_LOOKS - 1):
+        try:
+            return _around(fs, directory, place, seq)
+        except StorageError as error:
+            if error.errno != errno.ENOENT:
+                raise
+    return _around(fs, directory, place, seq)
 
 
 def _is_unborn(data: memoryview) -> bool:
