@@ -25,7 +25,6 @@ from tidal._ext.windows cimport (
 )
 
 cdef enum:
-    AHEAD = 16
     BLOCK = COUNTED     # events whose cells, then records, are fetched, then changed: all are near then
 
 
@@ -182,7 +181,7 @@ cdef int update_records(
         elif state.windows.fine_ns:
             failed = count_events(
                 &state.windows, state.arena.rows, state.arena.count, &slots[start], &events.times[start],
-                stop - start, &place) or failed
+                stop - start, earliest, latest, &place) or failed
     state.events += count
     mark_blocks(state, slots, count)
     return -1 if failed else 0
@@ -223,7 +222,6 @@ cdef bint add_to_records(
     cdef uint32_t largest = state.windows.largest, most = 0
     cdef int64_t i, t
     for i in range(start, stop):
-        prefetch(&rows[slots[min(i + AHEAD, stop - 1)]])
         row, t = &rows[slots[i]], events.times[i]
         row.total += 1
         most = max(most, row.windows[largest])
@@ -250,8 +248,8 @@ cdef int count_with_care(
             state.saturated += 1
         else:
             failed = count_events(
-                &state.windows, state.arena.rows, state.arena.count, &slots[i], &events.times[i], 1, place
-            ) or failed
+                &state.windows, state.arena.rows, state.arena.count, &slots[i], &events.times[i], 1,
+                events.times[i], events.times[i], place) or failed
     return failed
 
 

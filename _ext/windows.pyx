@@ -180,30 +180,46 @@ cdef int advance_clock(Windows *windows, HotRecord *rows, uint32_t row_count, in
 
 cdef int count_events(
     Windows *windows, HotRecord *rows, uint32_t row_count, const uint32_t *slots, const int64_t *times,
-    int64_t count, Place *place
+    int64_t count, int64_t earliest, int64_t latest, Place *place
 ) noexcept nogil:
     """Count COUNTED events at most, none of which is after the clock; 0, or -1 without memory for some.
 
-    ``place`` is where the one before them counted, or has an empty range.
+    None is before ``earliest``, or after ``latest``. ``place`` is where the one before them counted, or has
+    an empty range.
     """
+    if earliest >= windows.running_start:
+        return count_now(windows, rows, row_count, slots, count)
+    if latest < windows.running_start:
+        return count_past(windows, rows, row_count, slots, times, count, place)
+    return count_both(windows, rows, row_count, slots, times, count, place)
+
+
+cdef int count_both(
+    Windows *windows, HotRecord *rows, uint32_t row_count, const uint32_t *slots, const int64_t *times,
+    int64_t count, Place *place
+) noexcept nogil:
+    """count_events() of those of the running bucket, then of those that are older."""
     cdef uint32_t[COUNTED] now
     cdef uint32_t[COUNTED] past
     cdef int64_t[COUNTED] past_times
     cdef int64_t i, now_count = 0, past_count = 0
-    cdef int failed = 0
+    cdef int failed
     for i in range(count):
         now[now_count] = past[past_count] = slots[i]
         past_times[past_count] = times[i]
         now_count += times[i] >= windows.running_start
         past_count += times[i] < windows.running_start
-    if now_count:
-        if column_add(running_column(windows), now, now_count, windows.room, row_count):
-            failed = -1
-        else:
-            add_counts(rows, now, now_count, windows.increments)
-    if past_count:
-        failed = count_past(windows, rows, row_count, past, past_times, past_count, place) or failed
-    return failed
+    failed = count_now(windows, rows, row_count, now, now_count)
+    return count_past(windows, rows, row_count, past, past_times, past_count, place) or failed
+
+
+cdef int count_now(
+    Windows *windows, HotRecord *rows, uint32_t row_count, const uint32_t *slots, int64_t count
+) noexcept nogil:
+    if column_add(running_column(windows), slots, count, windows.room, row_count):
+        return -1
+    add_counts(rows, slots, count, windows.increments)
+    return 0
 
 
 cdef int count_past(

@@ -56,7 +56,7 @@ cdef int advance_clock(Windows *windows, HotRecord *rows, uint32_t row_count, in
 cdef int roll_to(Windows *windows, HotRecord *rows, uint32_t row_count, int64_t t) noexcept nogil
 cdef int count_events(
     Windows *windows, HotRecord *rows, uint32_t row_count, const uint32_t *slots, const int64_t *times,
-    int64_t count, Place *place) noexcept nogil
+    int64_t count, int64_t earliest, int64_t latest, Place *place) noexcept nogil
 cdef Shift shift_to(const Windows *windows, int window, int64_t t) noexcept nogil
 cdef uint32_t shift_of_slot(const Windows *windows, const Shift *shift, uint32_t slot) noexcept nogil
 cdef void shift_of_all(const Windows *windows, const Shift *shift, uint32_t *shifts_out) noexcept nogil
