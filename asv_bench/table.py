@@ -18,7 +18,7 @@ from typing import Final
 
 from goals import calls, export, growth, imports, ingest, memory, pauses, replay, stores, threads
 from goals.bench import Bench
-from goals.machine import machine
+from goals.machine import Pace, machine
 from goals.row import Row, table
 
 PAGE: Final = Path(__file__).parents[1] / "docs" / "performance.md"
@@ -59,12 +59,15 @@ def main(arguments: list[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="tidal-bench-", dir=options.folder) as folder:
         bench = Bench(Path(folder), events=EVENTS // size, entities=ENTITIES // size, passes=PASSES)
         rows: list[Row] = []
+        pace = Pace()
         for goal in options.only:
+            pace.sample()
             print(f"measuring {goal} ...", end=" ", file=sys.stderr, flush=True)
             start = time.perf_counter()
             rows += GOALS[goal](bench)
             print(f"{time.perf_counter() - start:.0f} s", file=sys.stderr)
-        report = "\n".join([*_circumstances(bench), "", table(rows)])
+        pace.sample()
+        report = "\n".join([*_circumstances(bench, pace), "", table(rows)])
     print(report)
     if options.quick or options.only != list(GOALS):
         print(f"{PAGE.name} is left as it is: this was not the whole measurement", file=sys.stderr)
@@ -73,13 +76,13 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _circumstances(bench: Bench) -> list[str]:
+def _circumstances(bench: Bench, pace: Pace) -> list[str]:
     today = datetime.datetime.now(datetime.UTC).date()
     return [
         f"Measured {today}: {bench.events:,} events, {bench.entities:,} entities, "
         f"medians of {bench.passes} passes taken in turns.",
         "",
-        *(f"- {line}" for line in machine(bench.folder)),
+        *(f"- {line}" for line in [*machine(bench.folder), pace.line()]),
     ]
 
 

@@ -11,6 +11,7 @@ from benchmarks.common import events, schema
 from goals.bench import Bench, alternate, in_threads
 from goals.imports import beyond_numpy
 from goals.ingest import Feed
+from goals.machine import Pace
 from goals.row import Row, quantity, table
 from goals.yardstick import Yardstick, compiler
 from table import BEGIN, END, GOALS, PAGE, main, replaced
@@ -118,6 +119,17 @@ def test_only_what_is_between_the_marks_is_replaced() -> None:
 def test_a_page_without_marks_is_refused() -> None:
     with pytest.raises(ValueError, match="needs the lines"):
         replaced("no marks", "new")
+
+
+def test_the_pace_is_beside_the_best_sample() -> None:
+    pace = Pace()
+    pace.taken = [0.004, 0.002, 0.003, 0.007, 0.0025]
+    assert pace.line() == (
+        "The same loop of integers, timed 5 times in between, took 1.50 times its best by the median, "
+        "3.5 times at most"
+    )
+    pace.sample()
+    assert len(pace.taken) > 5 and min(pace.taken) > 0
 
 
 def test_the_page_has_the_marks_and_a_narrow_table() -> None:
