@@ -137,6 +137,21 @@ def test_archiving_that_failed_in_the_background(tmp_path: Path, disk: Disk) -> 
         assert "archive_failed" in codes(db)
 
 
+def test_a_reader_that_could_not_look_anew_answers_from_another_time(tmp_path: Path, disk: Disk) -> None:
+    with (
+        tidal.open(tmp_path / "store", schema=SCHEMA) as writer,
+        tidal.open(tmp_path / "store", read_only=True, file_system=disk.fs) as db,
+    ):
+        writer.signal("view", 1)
+        disk.fails = lambda call: errno.EIO if call.op == "open_read" else None
+        with pytest.raises(tidal.StorageError):
+            db.refresh()
+        assert (codes(db), db.health().ready) == (["refresh_failed"], False)
+        disk.fails = lambda call: None
+        assert db.refresh() == 1
+        assert codes(db) == []
+
+
 def wait_until(done: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 60
     while not done():

@@ -41,6 +41,7 @@ def codes(health: Health) -> list[str]:
         ({"checkpoint_error": "NoSpace: full"}, "checkpoint_failed"),
         ({"unsaved_bytes": 4001, "unsaved_ns": 601 * SECOND}, "checkpoint_stale"),
         ({"archive_error": "CorruptLog: bad"}, "archive_failed"),
+        ({"refresh_error": "CorruptLog: bad"}, "refresh_failed"),
         ({"newest_event": (1_700_000_000 + 661) * SECOND}, "clock_behind"),
     ],
 )

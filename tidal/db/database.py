@@ -83,6 +83,7 @@ class TidalDb(Outward):
         self._watch = Watch(settings, self)
         self._record_to(sessions, log, seen)
         self._refreshing = threading.Lock()
+        self._refresh_error: Exception | None = None  # of the last refresh(), if it failed
         self._meters = settings.meters
         self._compiled: list[ReadCalls | WriteCalls] = []
         self._reads_timed = False
@@ -368,7 +369,13 @@ class TidalDb(Outward):
         if self._disk is None or self._disk.refresh is None:
             return 0
         with self._refreshing:
-            return self._disk.refresh(self)
+            try:
+                events = self._disk.refresh(self)
+            except Exception as error:
+                self._refresh_error = error
+                raise
+            self._refresh_error = None
+            return events
 
     def _take_in(self, batch: EventBatch, last_seq: int) -> None:
         """Apply a batch that is in the log; for refresh()."""

@@ -39,6 +39,8 @@ class Parts(Protocol):
     def _log(self) -> Log: ...
     @property
     def _links(self) -> Links: ...
+    @property
+    def _refresh_error(self) -> Exception | None: ...
 
 
 class Watch:
@@ -102,6 +104,7 @@ class Watch:
             needed_bytes=state_bytes(ledger) + SEGMENT_BYTES_DEFAULT,
             checkpoint_error=shown(upkeep.checkpoint_error),
             archive_error=shown(upkeep.archive_error),
+            refresh_error=shown(parts._refresh_error),
             unsaved_bytes=upkeep.unsaved_bytes,
             unsaved_ns=round(upkeep.unsaved_seconds * NS_PER_SECOND),
             checkpoint_bytes=settings.checkpoint_bytes if writing else None,

@@ -17,6 +17,7 @@ REASONS: Final[Mapping[str, str]] = {
     "follower_stalled": "a mark stands still and holds the log back, so the disk fills up",
     "follower_lost": "a follower cannot go on: it was dropped, or is of another history",
     "shipping_ended": "the log is not sent to followers any more",
+    "refresh_failed": "this reader could not take in what was written since, and answers as of before",
     "not_following": "this follower takes in nothing more of its leader's log",
     "replication_lag": "this follower is too far behind its leader, or hears nothing of it",
     "region_ended": "nothing is exchanged with other regions any more",
@@ -33,7 +34,15 @@ REASONS: Final[Mapping[str, str]] = {
 
 # With these, what is asked of a database is refused, or answered from another time: others should be asked.
 NOT_READY: Final = frozenset(
-    {"deposed", "poisoned", "disk_full", "not_following", "replication_lag", "ingest_ended"}
+    {
+        "deposed",
+        "poisoned",
+        "disk_full",
+        "refresh_failed",
+        "not_following",
+        "replication_lag",
+        "ingest_ended",
+    }
 )
 
 

@@ -32,6 +32,7 @@ class Vitals:
     needed_bytes: int = 0  # of the next checkpoint and segment
     checkpoint_error: str | None = None
     archive_error: str | None = None
+    refresh_error: str | None = None  # of the last look at what another process writes
     unsaved_bytes: int = 0  # logged since the last checkpoint
     unsaved_ns: int = 0  # since then
     checkpoint_bytes: int | None = None  # between two of them; None: only on demand
@@ -52,13 +53,14 @@ class HealthWatch:
         self._marks, self._linked = Still(), LinkChecks(limits)
         self._offset: int | None = None  # wall clock less uptime
         self._jump: tuple[int, int] | None = None  # when it was seen, and by how much
+        self._checks = (
+            self._log, self._space, self._saving, self._reading, self._followers, self._links, self._clocks
+        )  # fmt: skip
 
     def judge(self, seen: Vitals) -> Health:
         """Return whether the database is well."""
         reasons = tuple(
-            HealthReason(code, message)
-            for check in (self._log, self._space, self._saving, self._followers, self._links, self._clocks)
-            for code, message in check(seen)
+            HealthReason(code, message) for check in self._checks for code, message in check(seen)
         )
         return Health(not reasons, reasons)
 
@@ -86,6 +88,10 @@ class HealthWatch:
             yield "checkpoint_stale", f"{what}; one is due after {due:,}"
         if seen.archive_error is not None:
             yield "archive_failed", f"the log could not be archived: {seen.archive_error}"
+
+    def _reading(self, seen: Vitals) -> Iterator[tuple[str, str]]:
+        if seen.refresh_error is not None:
+            yield "refresh_failed", f"what was written since could not be taken in: {seen.refresh_error}"
 
     def _followers(self, seen: Vitals) -> Iterator[tuple[str, str]]:
         behind = {name: seq for name, seq in (seen.marks or {}).items() if seq < seen.last_seq}
