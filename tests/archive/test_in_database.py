@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from archivekit import QuickFs
+from tallying import Tally
 
 import tidal
 from tidal.archive import upkeep
@@ -224,22 +225,6 @@ def test_a_damaged_archive_that_is_needed_is_refused(folder: Path) -> None:
         tidal.open(folder)
 
 
-class Seen:
-    """How many events there were."""
-
-    def __init__(self) -> None:
-        self.events = 0
-
-    def on_events(self, batch: tidal.EventBatch) -> None:
-        self.events += len(batch)
-
-    def checkpoint(self) -> bytes:
-        return str(self.events).encode()
-
-    def restore(self, state: bytes) -> None:
-        self.events = int(state)
-
-
 def test_what_an_interrupted_writing_left_is_removed_at_the_next_open(folder: Path) -> None:
     archived_store(folder)
     left = [
@@ -259,7 +244,7 @@ def test_what_an_interrupted_writing_left_is_removed_at_the_next_open(folder: Pa
 
 def test_a_new_materializer_sees_what_is_archived(folder: Path) -> None:
     archived_store(folder)
-    seen = Seen()
+    seen = Tally()
     with tidal.open(folder, materializers={"seen": seen}):
         assert seen.events == 6
 

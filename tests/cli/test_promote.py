@@ -11,12 +11,11 @@ from pathlib import Path
 import pytest
 from commands import Answer
 from obstore.store import LocalStore
-from replicakit import Link, events, leader_at, open_as_follower
+from replicakit import Link, archived_once_listed, events, leader_at, open_as_follower
 from waiting import until
 
 import tidal
 from tidal.cli.promote import Place, _place, objections
-from tidal.replication.feed import LogFeed
 from tidal.replication.heard import Heard
 from tidal.replication.lag import Position
 from tidal.transports.objects import ObjectTransport
@@ -162,15 +161,7 @@ def test_a_follower_that_archives_is_looked_at(tmp_path: Path, monkeypatch: pyte
             events(leader, 300, seed=number, start=300 * number)
             link.turns()
             follower.checkpoint()
-        removed: list[Path] = []
-        listed = LogFeed.segments
-
-        def segments(feed: LogFeed) -> list[tuple[int, Path]]:
-            found = listed(feed)
-            removed.extend(follower.archive().removed)
-            return found
-
-        monkeypatch.setattr(LogFeed, "segments", segments)
+        removed = archived_once_listed(monkeypatch, follower)
         assert _place(tmp_path / "f").position == follower.position
         assert removed
 

@@ -36,6 +36,10 @@ def open_small(path: Path, **options: Any) -> tidal.TidalDb:
     return open_store(StorePaths(path), StoreOptions(**given), settings, wiring)
 
 
+def reader_of(path: Path, **options: Any) -> tidal.TidalDb:
+    return tidal.open(path, read_only=True, clock="event", **options)
+
+
 def digest_of(events: int) -> bytes:
     """What the state must be after so many events of fill()."""
     with tidal.open(schema=SCHEMA, clock="event") as db:

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
+from tallying import Tally
 
 import tidal
-from tests.opening.conftest import GROWN, digest_of, fill, open_small, segments
+from tests.opening.conftest import GROWN, digest_of, fill, open_small, reader_of, segments
 from tidal import recovery
 
 
@@ -34,10 +35,6 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Meanwhile:
         monkeypatch.setattr(recovery, before, after_that)
 
     return arrange
-
-
-def reader_of(store: Path, **options: Any) -> tidal.TidalDb:
-    return tidal.open(store, read_only=True, clock="event", **options)
 
 
 def checkpointed(path: Path, **options: Any) -> tidal.TidalDb:
@@ -86,33 +83,17 @@ def test_a_schema_that_grows_is_read_again_where_log_or_checkpoint_have_more_typ
         assert reader.last_seq == 501 and reader.count("like", 3, "all") == 1
 
 
-class Counting:
-    """A materializer: how many events there were."""
-
-    def __init__(self) -> None:
-        self.events = 0
-
-    def on_events(self, batch: tidal.EventBatch) -> None:
-        self.events += len(batch)
-
-    def checkpoint(self) -> bytes:
-        return str(self.events).encode()
-
-    def restore(self, state: bytes) -> None:
-        self.events = int(state)
-
-
 @pytest.mark.parametrize("known", [True, False])
 def test_materializers_take_each_event_once_however_often_the_log_is_looked_at(
     tmp_path: Path, meanwhile: Meanwhile, known: bool
 ) -> None:
-    with checkpointed(tmp_path / "s", materializers={"n": Counting()} if known else {}) as db:
+    with checkpointed(tmp_path / "s", materializers={"n": Tally()} if known else {}) as db:
         meanwhile(db.archive)
-        counting = Counting()
-        with reader_of(tmp_path / "s", materializers={"n": counting}) as reader:
-            assert counting.events == reader.last_seq == 800
+        tally = Tally()
+        with reader_of(tmp_path / "s", materializers={"n": tally}) as reader:
+            assert tally.events == reader.last_seq == 800
             fill(db)
-            assert reader.refresh() == 100 and counting.events == 900
+            assert reader.refresh() == 100 and tally.events == 900
 
 
 @pytest.mark.parametrize("recovery", ["strict", "absolute"])

@@ -13,13 +13,9 @@ from typing import Any
 import pytest
 
 import tidal
-from tests.opening.conftest import GROWN, SCHEMA, content, digest_of, fill, open_small, segments
+from tests.opening.conftest import GROWN, SCHEMA, content, digest_of, fill, open_small, reader_of, segments
 from tidal.durable import OsFileSystem
 from tidal.opening import refreshing
-
-
-def reader_of(store: Path, **options) -> tidal.TidalDb:
-    return tidal.open(store, read_only=True, clock="event", **options)
 
 
 def test_a_closed_store_has_nothing_new(closed: Path) -> None:

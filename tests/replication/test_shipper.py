@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from replicakit import NS, Link, events, leader_at, open_as_follower
+from replicakit import NS, Link, archived_once_listed, events, leader_at, open_as_follower
 
 from tidal.replication import shipper
-from tidal.replication.feed import LogFeed
 from tidal.replication.messages import (
     Answer,
     Envelope,
@@ -87,15 +86,7 @@ def test_a_place_is_answered_for_while_the_log_before_it_is_archived(
         for number in range(4):
             events(db, 300, seed=number, start=300 * number)
             db.checkpoint()
-        removed: list[Path] = []
-        listed = LogFeed.segments
-
-        def segments(feed: LogFeed) -> list[tuple[int, Path]]:
-            found = listed(feed)
-            removed.extend(db.archive().removed)
-            return found
-
-        monkeypatch.setattr(LogFeed, "segments", segments)
+        removed = archived_once_listed(monkeypatch, db)
         (answer,) = tell(link, Request("f", Want.PLACE, 5_000, bytes(32), 0, b""))
         assert removed
         assert isinstance(answer, Answer)

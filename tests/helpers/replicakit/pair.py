@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import pytest
 
 import tidal
 from tidal.durable import OsFileSystem
@@ -19,6 +20,7 @@ from tidal.opening.arguments import checked_settings
 from tidal.opening.options import StoreOptions, Wiring
 from tidal.opening.stored import open_store
 from tidal.replication import WalShipper
+from tidal.replication.feed import LogFeed
 from tidal.replication.leading import make_shipper
 from tidal.schema import Schema, SchemaBuilder
 from tidal.store import StorePaths, load_store, name_store, prepare_store
@@ -125,6 +127,22 @@ class Link:
     def _up(self, out: Iterable[Any]) -> None:
         for payload in (each for it in out for each in self.carry_back(it.payload)):
             self._down([answer.payload for answer in self.shipper.on_message(payload, self.now)])
+
+
+def archived_once_listed(monkeypatch: pytest.MonkeyPatch, db: tidal.TidalDb) -> list[Path]:
+    """Let a database's archiver come between each list of a log's segments and the reading of the first;
+    return what it has removed, which grows.
+    """
+    removed: list[Path] = []
+    listed = LogFeed.segments
+
+    def segments(feed: LogFeed) -> list[tuple[int, Path]]:
+        found = listed(feed)
+        removed.extend(db.archive().removed)
+        return found
+
+    monkeypatch.setattr(LogFeed, "segments", segments)
+    return removed
 
 
 def log_bytes(folder: Path) -> dict[str, bytes]:
