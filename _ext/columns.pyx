@@ -15,7 +15,7 @@ from libc.string cimport memset
 
 import numpy as np
 
-from tidal._ext.vectors cimport join_planes, largest_of, time_range, unzigzag
+from tidal._ext.vectors cimport in_order, join_planes, largest_of, time_range, unzigzag
 
 # Words that a kernel handles at once, so that a block stays in the first-level cache between planes.
 cdef enum:
@@ -446,7 +446,10 @@ def summarise(const int64_t[::1] times, const uint8_t[::1] types):
     cdef const int64_t *time = &times[0]
     cdef const uint8_t *type_id = &types[0]
     with nogil:
-        time_range(time, count, &low, &high)
+        if in_order(time, count):  # as most are: sooner seen than the smallest and the largest are found
+            low, high = time[0], time[count - 1]
+        else:
+            time_range(time, count, &low, &high)
         memset(seen, 0, 256)
         memset(type_set, 0, 32)
         for i in range(1, count):  # mostly all are of one type, which a loop over vectors tells

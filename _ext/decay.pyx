@@ -15,18 +15,20 @@ from tidal._ext.index cimport (
     NOT_FOUND, Index, index_ensure, index_find, index_guess, index_insert, mix, tag_of,
 )
 from tidal._ext.layout cimport (
-    HotRecord, Reader, acquire, add_term, add_terms, landmark_of, move_sum, prefetch, reader_of,
+    HotRecord, Reader, acquire, add_counts, add_term, add_terms, landmark_of, move_sum, prefetch, reader_of,
     unlock,
 )
 from tidal._ext.vectors cimport time_range
 from tidal._ext.windows cimport (
-    COUNTED, Place, Shift, advance_clock, count_events, floor_divide, shift_of_all, shift_of_slot, shift_to,
-    windows_reserve,
+    COUNTED, Place, Shift, add_at, advance_clock, count_events, floor_divide, place_of, shift_of_all,
+    shift_of_slot, shift_to, windows_reserve,
 )
 
 cdef enum:
     BLOCK = COUNTED     # events whose cells, then records, are fetched, then changed: all are near then
+    RUN_MIN = 32        # events of one place that are worth a loop of their own
 
+cdef uint32_t[4] NOTHING = [0, 0, 0, 0]
 
 cdef uint32_t find_or_insert(ShardState *state, uint64_t entity_id, int64_t t) noexcept nogil:
     """The slot of an id, made where it is new, with t as its newest time. Room must have been ensured."""
@@ -161,7 +163,7 @@ cdef int update_records(
     cdef Place place
     cdef int64_t start, stop = 0, low, high
     cdef bint known = slots != NULL, failed = False
-    place.start = place.end = 0
+    cdef bint one_place = place_of(&state.windows, earliest, latest, &place)
     if not gathered and earliest < state.windows.running_start:
         state.late += count_late(state, events, count)
     state.newest = max(state.newest, latest)
@@ -176,15 +178,59 @@ cdef int update_records(
             hash_ids(&state.index, events.entity_ids, stop, min(stop + BLOCK, count), state.tags)
             find_slots(state, state.tags, start, stop, state.slots)
             settle_slots(state, events, start, stop, state.slots)
-        if add_to_records(state, events, start, stop, low, high, slots):
-            failed = count_with_care(state, events, start, stop, slots, &place) or failed
-        elif state.windows.fine_ns:
-            failed = count_events(
-                &state.windows, state.arena.rows, state.arena.count, &slots[start], &events.times[start],
-                stop - start, earliest, latest, &place) or failed
+        if one_place:
+            failed = add_in_one_place(state, events, start, stop, low, high, slots, &place) or failed
+        else:
+            failed = add_by_runs(state, events, start, stop, low, high, slots, &place) or failed
     state.events += count
     mark_blocks(state, slots, count)
     return -1 if failed else 0
+
+
+cdef int add_by_runs(
+    ShardState *state, Events events, int64_t start, int64_t stop, int64_t low, int64_t high,
+    const uint32_t *slots, Place *place
+) noexcept nogil:
+    """Add events, those of one place together while they come in long runs. 0, or -1 without memory.
+
+    ``place`` is where the one before them counted, or any other.
+    """
+    cdef int64_t end
+    cdef int failed = 0
+    while start < stop:
+        if not place.start <= events.times[start] < place.end:
+            place_of(&state.windows, events.times[start], events.times[start], place)
+        end = start + 1
+        while end < stop and place.start <= events.times[end] < place.end:
+            end += 1
+        if end - start < RUN_MIN:
+            break
+        failed = add_in_one_place(state, events, start, end, low, high, slots, place) or failed
+        start = end
+    if start == stop:
+        return failed
+    if add_to_records(state, events, start, stop, low, high, slots, NOTHING):
+        return count_with_care(state, events, start, stop, slots, place) or failed
+    return count_events(
+        &state.windows, state.arena.rows, state.arena.count, &slots[start], &events.times[start],
+        stop - start, place) or failed
+
+
+cdef int add_in_one_place(
+    ShardState *state, Events events, int64_t start, int64_t stop, int64_t low, int64_t high,
+    const uint32_t *slots, Place *place
+) noexcept nogil:
+    """Add events, and count them at this place. 0, or -1 without memory for counting them."""
+    cdef bint full = add_to_records(state, events, start, stop, low, high, slots, place.counts)
+    cdef uint32_t[4] back
+    cdef int64_t i
+    if not full and not add_at(place, &slots[start], stop - start, state.windows.room, state.arena.count):
+        return 0
+    for i in range(4):
+        back[i] = 0 - place.counts[i]  # modulo 2^32, as they were added
+    for i in range(start, stop):
+        add_counts(&state.arena.rows[slots[i]], back)
+    return count_with_care(state, events, start, stop, slots, place) if full else -1
 
 
 cdef uint64_t count_late(const ShardState *state, Events events, int64_t count) noexcept nogil:
@@ -210,9 +256,12 @@ cdef void settle_slots(
 
 cdef bint add_to_records(
     const ShardState *state, Events events, int64_t start, int64_t stop, int64_t low, int64_t high,
-    const uint32_t *slots
+    const uint32_t *slots, const uint32_t *counts
 ) noexcept nogil:
-    """Add events to totals and sums. Return whether some window count might not have room for them."""
+    """Add events to totals and sums, and these counts of each to the windows'.
+
+    Return whether some window count stood so high that there may have been no room for all.
+    """
     cdef HotRecord *rows = state.arena.rows
     cdef HotRecord *row
     cdef const double *terms0 = state.terms[0]
@@ -220,20 +269,28 @@ cdef bint add_to_records(
     cdef const double *terms2 = state.terms[2]
     cdef int sum_count = state.sum_count
     cdef uint32_t largest = state.windows.largest, most = 0
-    cdef int64_t i, t
+    cdef uint32_t[4] added = [counts[0], counts[1], counts[2], counts[3]]
+    cdef int64_t[BLOCK] others  # events whose record has another landmark; so have those of it that follow
+    cdef int64_t i, t, last, other_count = 0
     for i in range(start, stop):
         row, t = &rows[slots[i]], events.times[i]
         row.total += 1
         most = max(most, row.windows[largest])
-        if low <= row.last_time < high:
+        add_counts(row, added)
+        last = row.last_time
+        if low <= last < high:
             row.sums[0] += terms0[i]
             if sum_count > 1:
                 row.sums[1] += terms1[i]
                 if sum_count > 2:
                     row.sums[2] += terms2[i]
-            row.last_time = max(row.last_time, t)
+            row.last_time = max(last, t)
         else:
-            add_anywhere(state, row, events.weights[i], t)
+            others[other_count] = i
+            other_count += 1
+    for i in range(other_count):
+        add_anywhere(
+            state, &rows[slots[others[i]]], events.weights[others[i]], events.times[others[i]])
     return most > UINT32_MAX - BLOCK
 
 
@@ -249,7 +306,7 @@ cdef int count_with_care(
         else:
             failed = count_events(
                 &state.windows, state.arena.rows, state.arena.count, &slots[i], &events.times[i], 1,
-                events.times[i], events.times[i], place) or failed
+                place) or failed
     return failed
 
 

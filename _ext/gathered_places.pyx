@@ -46,10 +46,9 @@ cdef struct Heap:
 
 # Events of a heap that go to one shard.
 cdef struct Dealt:
-    uint32_t count
-    uint32_t places[DEALT]
-    float weights[DEALT]
-    int64_t times[DEALT]
+    Event *at               # where the next one goes
+    Event *end
+    Event events[DEALT]
     uint64_t[8] unused      # so that equal parts of two shards' are not in the same set of the cache
 
 assert sizeof(Chunk) == LINE + CHUNK_EVENTS * sizeof(Event)
@@ -101,11 +100,14 @@ cdef class GatheredPlaces(Gathering):
     cdef Pool pool
 
     def __cinit__(self, ShardSet shards not None):
+        cdef uint32_t shard
         pool_open(&self.pool, sizeof(Chunk))
         self.dealt = <Dealt *>malloc(shards.count * sizeof(Dealt))
         if self.dealt == NULL:
             raise MemoryError("no memory to gather events")
-        memset(self.dealt, 0, shards.count * sizeof(Dealt))
+        for shard in range(shards.count):
+            self.dealt[shard].at = self.dealt[shard].events
+            self.dealt[shard].end = self.dealt[shard].events + DEALT
 
     def __dealloc__(self):
         pool_close(&self.pool)
@@ -245,19 +247,17 @@ cdef class GatheredPlaces(Gathering):
 
     cdef int deal_out(self, const Chunk *chunk, int64_t count) noexcept nogil:
         """Put the events of a chunk where those of their shards wait, and apply these as they fill up."""
-        cdef const Event *event
+        cdef const uint8_t *homes = self.homes
+        cdef Dealt *all_dealt = self.dealt
         cdef Dealt *dealt
-        cdef uint32_t at
+        cdef uint32_t home
         cdef int64_t i
         for i in range(count):
-            event = &chunk.events[i]
-            dealt = &self.dealt[self.homes[event.place]]
-            at = dealt.count
-            dealt.places[at] = event.place
-            dealt.weights[at] = event.weight
-            dealt.times[at] = event.t
-            dealt.count = at + 1
-            if at + 1 == DEALT and self.apply_dealt(self.homes[event.place]):
+            home = homes[chunk.events[i].place]
+            dealt = &all_dealt[home]
+            dealt.at[0] = chunk.events[i]
+            dealt.at += 1
+            if dealt.at == dealt.end and self.apply_dealt(home):
                 return -1
         return 0
 
@@ -265,52 +265,60 @@ cdef class GatheredPlaces(Gathering):
         cdef ShardState *state = self.shards.states[shard]
         cdef Dealt *dealt = &self.dealt[shard]
         cdef uint32_t[DEALT] slots
-        cdef Events events = [NULL, dealt.weights, dealt.times]
+        cdef float[DEALT] weights
+        cdef int64_t[DEALT] times
+        cdef Events events = [NULL, weights, times]
+        cdef int64_t i, count = dealt.at - dealt.events
         cdef int failed
-        if dealt.count == 0:
+        if count == 0:
             return 0
+        for i in range(count):
+            weights[i], times[i] = dealt.events[i].weight, dealt.events[i].t
         acquire(&state.lock)
-        failed = (self.find_slots(state, dealt, slots)
-                  or ingest_chunk(state, events, dealt.count, True, slots))
+        failed = (self.find_slots(state, dealt.events, count, slots)
+                  or ingest_chunk(state, events, count, True, slots))
         unlock(&state.lock)
-        dealt.count = 0
+        dealt.at = dealt.events
         return failed
 
-    cdef int find_slots(self, ShardState *state, const Dealt *dealt, uint32_t *slots_out) noexcept nogil:
+    cdef int find_slots(
+        self, ShardState *state, const Event *events, int64_t count, uint32_t *slots_out
+    ) noexcept nogil:
         """Find or make the records of events, and have them on the way to the cache.
 
         0, or -1 without memory. The caller holds the lock.
         """
         cdef uint32_t[DEALT] unknown
+        cdef const uint32_t *slots = self.slots
         cdef uint32_t i, slot, found = 0
-        for i in range(dealt.count):
-            slot = self.slots[dealt.places[i]]
+        for i in range(count):
+            slot = slots[events[i].place]
             slots_out[i] = slot
             prefetch(&state.arena.rows[slot])  # of none: that is no access
             unknown[found] = i
             found += slot == UNUSED
-        return self.learn_slots(state, dealt, unknown, found, slots_out) if found else 0
+        return self.learn_slots(state, events, unknown, found, slots_out) if found else 0
 
     cdef int learn_slots(
-        self, ShardState *state, const Dealt *dealt, const uint32_t *unknown, uint32_t count,
+        self, ShardState *state, const Event *events, const uint32_t *unknown, uint32_t count,
         uint32_t *slots_out
     ) noexcept nogil:
-        """find_slots() of the events whose entities were not needed before."""
+        """find_slots() of those events whose entities were not needed before."""
         cdef uint32_t[DEALT] tags
         cdef uint32_t i, place
         cdef uint64_t entities = <uint64_t>state.arena.count + count
         if index_ensure(&state.index, entities, &state.records) or arena_ensure(&state.arena, entities):
             return -1
         for i in range(count):
-            tags[i] = tag_of(mix(self.ids[dealt.places[unknown[i]]]))
+            tags[i] = tag_of(mix(self.ids[events[unknown[i]].place]))
             prefetch(&state.index.cells[home_of(&state.index, tags[i])])
         for i in range(count):
             prefetch(&state.arena.rows[index_guess(&state.index, tags[i])])
         acquire(&state.records)
         for i in range(count):
-            place = dealt.places[unknown[i]]
+            place = events[unknown[i]].place
             if self.slots[place] == UNUSED:
-                self.slots[place] = find_or_insert(state, self.ids[place], dealt.times[unknown[i]])
+                self.slots[place] = find_or_insert(state, self.ids[place], events[unknown[i]].t)
                 self.unused -= 1
             slots_out[unknown[i]] = self.slots[place]
         unlock(&state.records)

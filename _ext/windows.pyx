@@ -6,10 +6,10 @@ counts. An hour is gathered from its minutes when it is over. So a read is one l
 touched entities only, and memory follows activity.
 """
 
-from libc.stdint cimport INT64_MIN, int64_t, uint32_t
+from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint32_t
 from libc.string cimport memset
 
-from tidal._ext.layout cimport HotRecord, prefetch
+from tidal._ext.layout cimport HotRecord, add_counts, prefetch
 from tidal._ext.window_columns cimport (
     Column, column_add, column_clear, column_compact, column_reserve, column_settle, sum_columns,
 )
@@ -63,7 +63,6 @@ cdef int64_t hour_of(const Windows *windows, int64_t fine) noexcept nogil:
 cdef void windows_open(Windows *windows, bint hour, bint day, bint week) noexcept nogil:
     memset(windows, 0, sizeof(Windows))
     windows.keeps[0], windows.keeps[1], windows.keeps[2] = hour, day, week
-    windows.increments[0], windows.increments[1], windows.increments[2] = hour, day, week
     windows.largest = 2 if week else 1 if day else 0
     windows.fine_ns = MINUTE_NS if hour else HOUR_NS if day or week else 0
     windows.hours_kept = 168 if week else 24 if day else 0
@@ -123,7 +122,8 @@ cdef int roll_fine(Windows *windows, HotRecord *rows, uint32_t row_count, int64_
     cdef Shift shift
     if fine == windows.rolled:
         return 0
-    if column_settle(running_column(windows), row_count):
+    # In a history that is applied at once each bucket stays as it is, until its hour is gathered.
+    if windows.room == 0 and column_settle(running_column(windows), row_count):
         return -1
     for window in range(3):
         if windows.keeps[window]:
@@ -178,97 +178,27 @@ cdef int advance_clock(Windows *windows, HotRecord *rows, uint32_t row_count, in
 # ------------------------------------------------------------------------------------------ counting
 
 
-cdef int count_events(
-    Windows *windows, HotRecord *rows, uint32_t row_count, const uint32_t *slots, const int64_t *times,
-    int64_t count, int64_t earliest, int64_t latest, Place *place
-) noexcept nogil:
-    """Count COUNTED events at most, none of which is after the clock; 0, or -1 without memory for some.
-
-    None is before ``earliest``, or after ``latest``. ``place`` is where the one before them counted, or has
-    an empty range.
-    """
-    if earliest >= windows.running_start:
-        return count_now(windows, rows, row_count, slots, count)
-    if latest < windows.running_start:
-        return count_past(windows, rows, row_count, slots, times, count, place)
-    return count_both(windows, rows, row_count, slots, times, count, place)
-
-
-cdef int count_both(
-    Windows *windows, HotRecord *rows, uint32_t row_count, const uint32_t *slots, const int64_t *times,
-    int64_t count, Place *place
-) noexcept nogil:
-    """count_events() of those of the running bucket, then of those that are older."""
-    cdef uint32_t[COUNTED] now
-    cdef uint32_t[COUNTED] past
-    cdef int64_t[COUNTED] past_times
-    cdef int64_t i, now_count = 0, past_count = 0
-    cdef int failed
-    for i in range(count):
-        now[now_count] = past[past_count] = slots[i]
-        past_times[past_count] = times[i]
-        now_count += times[i] >= windows.running_start
-        past_count += times[i] < windows.running_start
-    failed = count_now(windows, rows, row_count, now, now_count)
-    return count_past(windows, rows, row_count, past, past_times, past_count, place) or failed
+cdef bint place_of(Windows *windows, int64_t earliest, int64_t latest, Place *place) noexcept nogil:
+    """Where events of these times count, none of them after the clock; false where that is not one place."""
+    cdef int i
+    memset(place, 0, sizeof(Place))
+    if windows.fine_ns == 0:
+        place.start, place.end = INT64_MIN, INT64_MAX
+    elif earliest >= windows.running_start:
+        place.start, place.end = windows.running_start, INT64_MAX
+        place.minute = running_column(windows)
+        for i in range(3):
+            place.counts[i] = windows.keeps[i]
+    else:
+        past_place(windows, earliest, place)
+    return latest < place.end
 
 
-cdef int count_now(
-    Windows *windows, HotRecord *rows, uint32_t row_count, const uint32_t *slots, int64_t count
-) noexcept nogil:
-    if column_add(running_column(windows), slots, count, windows.room, row_count):
-        return -1
-    add_counts(rows, slots, count, windows.increments)
-    return 0
-
-
-cdef int count_past(
-    Windows *windows, HotRecord *rows, uint32_t row_count, const uint32_t *slots, const int64_t *times,
-    int64_t count, Place *place
-) noexcept nogil:
-    """count_events() of those that are older than the running bucket, by runs of one place."""
-    cdef int64_t start, stop = 0
-    cdef int failed = 0
-    while stop < count:
-        start = stop
-        if not place.start <= times[start] < place.end:
-            place_of(windows, times[start], place)
-        while stop < count and place.start <= times[stop] < place.end:
-            stop += 1
-        if add_at(place, &slots[start], stop - start, windows.room, row_count):
-            failed = -1
-        else:
-            add_counts(rows, &slots[start], stop - start, place.counts)
-    return failed
-
-
-cdef int add_at(
-    const Place *place, const uint32_t *slots, int64_t count, size_t room, uint32_t row_count
-) noexcept nogil:
-    if place.minute != NULL and column_add(place.minute, slots, count, room, row_count):
-        return -1
-    if place.hour != NULL and column_add(place.hour, slots, count, room, row_count):
-        return -1
-    return 0
-
-
-cdef void add_counts(
-    HotRecord *rows, const uint32_t *slots, int64_t count, const uint32_t *counts
-) noexcept nogil:
-    cdef uint32_t count0 = counts[0], count1 = counts[1], count2 = counts[2]
-    cdef int64_t i
-    for i in range(count):
-        rows[slots[i]].windows[0] += count0
-        rows[slots[i]].windows[1] += count1
-        rows[slots[i]].windows[2] += count2
-
-
-cdef void place_of(Windows *windows, int64_t t, Place *place) noexcept nogil:
-    """Where events at time t count, t not after the clock, and for which times around it that holds."""
+cdef void past_place(Windows *windows, int64_t t, Place *place) noexcept nogil:
+    """Where events at time t count, a time before the running bucket."""
     cdef int64_t fine = fine_of(windows, t), hour = hour_of(windows, fine)
     cdef int64_t clock = fine_of(windows, windows.clock), newest = hour_of(windows, clock)
     cdef int64_t rolled_hour = hour_of(windows, windows.rolled)
-    memset(place, 0, sizeof(Place))
     place.start = fine * windows.fine_ns
     place.end = place.start + windows.fine_ns
     if windows.keeps[0] and fine > clock - MINUTE_COLUMNS:
@@ -284,6 +214,61 @@ cdef void place_of(Windows *windows, int64_t t, Place *place) noexcept nogil:
             place.end = min(place.start + HOUR_NS, (clock - MINUTE_COLUMNS + 1) * MINUTE_NS)
     elif place.minute == NULL:
         place.start = INT64_MIN
+
+
+cdef int add_at(
+    const Place *place, const uint32_t *slots, int64_t count, size_t room, uint32_t row_count
+) noexcept nogil:
+    """Add events to the columns of a place; 0, or -1 without memory for some."""
+    if place.minute != NULL and column_add(place.minute, slots, count, room, row_count):
+        return -1
+    if place.hour != NULL and column_add(place.hour, slots, count, room, row_count):
+        return -1
+    return 0
+
+
+cdef int count_events(
+    Windows *windows, HotRecord *rows, uint32_t row_count, const uint32_t *slots, const int64_t *times,
+    int64_t count, Place *place
+) noexcept nogil:
+    """Count COUNTED events at most, none of which is after the clock; 0, or -1 without memory for some.
+
+    Those of the running bucket go first; then the older ones, by runs of one place. ``place`` is where the
+    one before them counted, or has an empty range.
+    """
+    cdef uint32_t[COUNTED] now
+    cdef uint32_t[COUNTED] past
+    cdef int64_t[COUNTED] past_times
+    cdef int64_t i, start, stop = 0, now_count = 0, past_count = 0
+    cdef int failed = 0
+    for i in range(count):
+        now[now_count] = past[past_count] = slots[i]
+        past_times[past_count] = times[i]
+        now_count += times[i] >= windows.running_start
+        past_count += times[i] < windows.running_start
+    if now_count:
+        place_of(windows, windows.running_start, windows.running_start, place)
+        failed = count_at_place(windows, rows, row_count, now, now_count, place)
+    while stop < past_count:
+        start = stop
+        if not place.start <= past_times[start] < place.end:
+            place_of(windows, past_times[start], past_times[start], place)
+        while stop < past_count and place.start <= past_times[stop] < place.end:
+            stop += 1
+        failed = count_at_place(windows, rows, row_count, &past[start], stop - start, place) or failed
+    return failed
+
+
+cdef int count_at_place(
+    const Windows *windows, HotRecord *rows, uint32_t row_count, const uint32_t *slots, int64_t count,
+    const Place *place
+) noexcept nogil:
+    cdef int64_t i
+    if add_at(place, slots, count, windows.room, row_count):
+        return -1
+    for i in range(count):
+        add_counts(&rows[slots[i]], place.counts)
+    return 0
 
 
 # ------------------------------------------------------------------------------------------ reading elsewhere

@@ -14,6 +14,7 @@
 #include <assert.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 typedef struct {
     uint64_t entity_id;
@@ -31,5 +32,14 @@ static_assert(offsetof(tidal_hot_record, sums) == 16, "sums moved");
 static_assert(offsetof(tidal_hot_record, total) == 40, "total moved");
 static_assert(offsetof(tidal_hot_record, windows) == 48, "windows moved");
 static_assert(offsetof(tidal_hot_record, reserved) == 60, "reserved moved");
+
+/* Add to the window counts, and to what is reserved beside them, modulo 2^32: one addition of a vector. */
+static inline void tidal_add_counts(tidal_hot_record *row, const uint32_t counts[4]) {
+    char *at = (char *)row + offsetof(tidal_hot_record, windows);
+    uint32_t sums[4];
+    memcpy(sums, at, sizeof sums);
+    for (int i = 0; i < 4; i++) sums[i] += counts[i];
+    memcpy(at, sums, sizeof sums);
+}
 
 #endif

@@ -12,6 +12,8 @@ cdef extern from "hot_record.h" nogil:
         uint32_t windows[3]
         uint32_t reserved
 
+    void add_counts "tidal_add_counts"(HotRecord *row, const uint32_t *counts)
+
 
 cdef enum:
     LINE = 64           # bytes of a line of the cache

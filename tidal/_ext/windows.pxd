@@ -15,11 +15,10 @@ cdef enum:
     MINUTE_COLUMNS = 60
     HOUR_COLUMNS = 168
     MINUTES_PER_HOUR = 60
-    COUNTED = 256       # events that are counted together
+    COUNTED = 256       # events that count_events() takes at most
 
 cdef struct Windows:
     bint keeps[3]               # 1h, 24h, 7d
-    uint32_t increments[3]      # what one event adds to each running count: 1 where kept
     uint32_t largest            # position of the longest window kept: no other count exceeds its count
     int64_t fine_ns             # length of a fine bucket; 0 where no window is kept
     int64_t hours_kept          # 0, 24 or 168
@@ -31,13 +30,13 @@ cdef struct Windows:
     Column minutes[MINUTE_COLUMNS]
     Column hours[HOUR_COLUMNS]  # where minutes are kept, the clock's hour is in their columns alone
 
-# Where an event counts that is not of the running bucket: the same for all times in [start, end).
+# Where an event counts: the same for all times in [start, end).
 cdef struct Place:
     int64_t start           # INT64_MIN: in no window, nor does anything before `end`
     int64_t end
     Column *minute          # NULL: none
     Column *hour
-    uint32_t[3] counts      # what it adds to each running count
+    uint32_t[4] counts      # what it adds to each running count, and 0
 
 # What must be added to or taken from a running count to read it at another time.
 cdef struct Shift:
@@ -54,9 +53,12 @@ cdef void windows_close(Windows *windows) noexcept nogil
 cdef int windows_reserve(Windows *windows, size_t events, int64_t latest, uint32_t row_count) noexcept nogil
 cdef int advance_clock(Windows *windows, HotRecord *rows, uint32_t row_count, int64_t t) noexcept nogil
 cdef int roll_to(Windows *windows, HotRecord *rows, uint32_t row_count, int64_t t) noexcept nogil
+cdef bint place_of(Windows *windows, int64_t earliest, int64_t latest, Place *place) noexcept nogil
+cdef int add_at(
+    const Place *place, const uint32_t *slots, int64_t count, size_t room, uint32_t row_count) noexcept nogil
 cdef int count_events(
     Windows *windows, HotRecord *rows, uint32_t row_count, const uint32_t *slots, const int64_t *times,
-    int64_t count, int64_t earliest, int64_t latest, Place *place) noexcept nogil
+    int64_t count, Place *place) noexcept nogil
 cdef Shift shift_to(const Windows *windows, int window, int64_t t) noexcept nogil
 cdef uint32_t shift_of_slot(const Windows *windows, const Shift *shift, uint32_t slot) noexcept nogil
 cdef void shift_of_all(const Windows *windows, const Shift *shift, uint32_t *shifts_out) noexcept nogil
