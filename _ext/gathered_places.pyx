@@ -22,6 +22,7 @@ from tidal._ext.vectors cimport largest_of
 cdef enum:
     HEAPS = 256
     WORDS_MAX = 1 << 24
+    MIXED = SHARDS_MAX      # instead of a shard: words of several
     UNUSED = 0xFFFFFFFF     # instead of a slot: no event needed it yet
     CHUNK_EVENTS = 1024
     FETCHED = 8             # events, in two lines, whose memory is fetched before they come
@@ -66,6 +67,8 @@ cdef class HomedWords:
     cdef uint32_t size
     cdef uint32_t shards
     cdef uint8_t *homes
+    cdef uint32_t heap_shift        # of heap h are the places [h << heap_shift, h + 1 << heap_shift)
+    cdef uint32_t heap_homes[HEAPS]     # the shard of all its words, or MIXED
 
     def __cinit__(self, const uint64_t[::1] words, uint32_t shards):
         if not 1 <= words.shape[0] <= WORDS_MAX:
@@ -76,6 +79,8 @@ cdef class HomedWords:
         self.homes = <uint8_t *>malloc(self.size)
         if self.homes == NULL:
             raise MemoryError("no memory for the words of a dictionary")
+        while (self.size - 1) >> self.heap_shift >= HEAPS:
+            self.heap_shift += 1
         with nogil:
             self.find_homes(&words[0])
 
@@ -83,16 +88,20 @@ cdef class HomedWords:
         free(self.homes)
 
     cdef void find_homes(self, const uint64_t *words) noexcept nogil:
-        cdef uint32_t i
+        cdef uint32_t i, home, inside = (<uint32_t>1 << self.heap_shift) - 1
+        cdef uint32_t *heap_home
         for i in range(self.size):
-            self.homes[i] = <uint8_t>shard_of_hash(mix(words[i]), self.shards)
+            home = shard_of_hash(mix(words[i]), self.shards)
+            self.homes[i] = <uint8_t>home
+            heap_home = &self.heap_homes[i >> self.heap_shift]
+            heap_home[0] = home if i & inside == 0 or home == heap_home[0] else <uint32_t>MIXED
 
 
 cdef class GatheredPlaces(Gathering):
     cdef HomedWords words           # of what waits, or waited last
     cdef const uint64_t *ids        # theirs
     cdef const uint8_t *homes
-    cdef uint32_t heap_shift        # of heap h are the places [h << heap_shift, h + 1 << heap_shift)
+    cdef uint32_t heap_shift
     cdef uint32_t unused            # words without a slot here
     cdef uint32_t *slots            # by place: the record's, or UNUSED
     cdef Heap heaps[HEAPS]
@@ -149,9 +158,7 @@ cdef class GatheredPlaces(Gathering):
             raise MemoryError("no memory to gather events")
         memset(slots, 0xFF, words.size * sizeof(uint32_t))  # UNUSED
         self.slots, self.words, self.unused = <uint32_t *>slots, words, words.size
-        self.ids, self.homes, self.heap_shift = &words.ids[0], words.homes, 0
-        while (words.size - 1) >> self.heap_shift >= HEAPS:
-            self.heap_shift += 1
+        self.ids, self.homes, self.heap_shift = &words.ids[0], words.homes, words.heap_shift
         return 0
 
     cdef int put(
@@ -230,20 +237,31 @@ cdef class GatheredPlaces(Gathering):
 
     cdef int apply_heap(self, uint32_t number, uint32_t first) noexcept nogil:
         cdef Heap *heap = &self.heaps[number]
-        cdef Chunk *chunk
-        cdef uint32_t i
+        cdef uint32_t i, home = self.words.heap_homes[number]
         cdef int failed = 0
-        chunk = heap.first
+        cdef Chunk *chunk = heap.first
         if chunk == NULL:
             return 0
         while chunk != NULL and not failed:
-            failed = self.deal_out(chunk, count_in(heap, chunk))
+            if home == MIXED:
+                failed = self.deal_out(chunk, count_in(heap, chunk))
+            else:
+                failed = self.hand_over(home, chunk, count_in(heap, chunk))
             chunk = chunk.next
-        for i in range(self.shards.count):
+        for i in range(self.shards.count if home == MIXED else 0):
             failed = failed or self.apply_dealt((first + i) % self.shards.count)
         pool_give_back(&self.pool, <Link *>heap.first, <Link *>heap.last)
         memset(heap, 0, sizeof(Heap))
         return failed
+
+    cdef int hand_over(self, uint32_t shard, const Chunk *chunk, int64_t count) noexcept nogil:
+        """Apply the events of a chunk, which are all of one shard."""
+        cdef int64_t start, stop = 0
+        while stop < count:
+            start, stop = stop, min(stop + DEALT, count)
+            if self.apply_events(shard, &chunk.events[start], stop - start):
+                return -1
+        return 0
 
     cdef int deal_out(self, const Chunk *chunk, int64_t count) noexcept nogil:
         """Put the events of a chunk where those of their shards wait, and apply these as they fill up."""
@@ -262,23 +280,26 @@ cdef class GatheredPlaces(Gathering):
         return 0
 
     cdef int apply_dealt(self, uint32_t shard) noexcept nogil:
-        cdef ShardState *state = self.shards.states[shard]
         cdef Dealt *dealt = &self.dealt[shard]
+        cdef int64_t count = dealt.at - dealt.events
+        dealt.at = dealt.events
+        return self.apply_events(shard, dealt.events, count) if count else 0
+
+    cdef int apply_events(self, uint32_t shard, const Event *waiting, int64_t count) noexcept nogil:
+        """Apply DEALT events at most, of this shard."""
+        cdef ShardState *state = self.shards.states[shard]
         cdef uint32_t[DEALT] slots
         cdef float[DEALT] weights
         cdef int64_t[DEALT] times
         cdef Events events = [NULL, weights, times]
-        cdef int64_t i, count = dealt.at - dealt.events
+        cdef int64_t i
         cdef int failed
-        if count == 0:
-            return 0
         for i in range(count):
-            weights[i], times[i] = dealt.events[i].weight, dealt.events[i].t
+            weights[i], times[i] = waiting[i].weight, waiting[i].t
         acquire(&state.lock)
-        failed = (self.find_slots(state, dealt.events, count, slots)
+        failed = (self.find_slots(state, waiting, count, slots)
                   or ingest_chunk(state, events, count, True, slots))
         unlock(&state.lock)
-        dealt.at = dealt.events
         return failed
 
     cdef int find_slots(

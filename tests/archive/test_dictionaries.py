@@ -18,7 +18,7 @@ from tidal.archive.dictionaries import make_dictionaries
 from tidal.durable import OsFileSystem
 from tidal.errors import CorruptArchive, FormatError
 from tidal.format.archive import PlainHash, cut_directory, decode_dictionaries
-from tidal.format.dictionary import DICTIONARY_IDS_MAX, decode_dictionary
+from tidal.format.dictionary import BY_HASH, DICTIONARY_IDS_MAX, decode_dictionary
 from tidal.format.payload import TAG_ENTITY_ID, TAG_SESSION_ID, TAG_USER_ID
 from tidal.format.segment import NO_HASH, LogIdentity
 from tidal.inspect import verify
@@ -130,8 +130,14 @@ def test_what_gains_nothing_gets_none(ids: U64) -> None:
 def test_ids_come_in_steps_of_how_often_they_are_used() -> None:
     often, seldom = np.sort(HASHED[:10_000]), np.sort(HASHED[10_000:])
     ids = RNG.permutation(np.concatenate([np.repeat(often, 32), np.repeat(seldom, 8)]))
-    ((entry, stored),) = [(it.entry, it.stored) for it in make_dictionaries(blocks(batch(ids)))]
-    assert decode_dictionary(entry, stored).tolist() == [*often.tolist(), *seldom.tolist()]
+    (made,) = make_dictionaries(blocks(batch(ids)))
+    found = decode_dictionary(made.entry, made.stored)
+    assert (made.entry.order, found.tolist() != [*often.tolist(), *seldom.tolist()]) == (BY_HASH, True)
+    assert [np.sort(part).tolist() for part in (found[:10_000], found[10_000:])] == [
+        often.tolist(),
+        seldom.tolist(),
+    ]
+    assert found[made.codes(ids)].tolist() == ids.tolist()
 
 
 def test_more_ids_than_a_file_may_have(monkeypatch: pytest.MonkeyPatch) -> None:

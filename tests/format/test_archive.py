@@ -16,6 +16,7 @@ from format_pages import FOLDER, places, tables
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tidal._ext.hash_order import SORTED_RUN_MIN
 from tidal.errors import FormatError, FormatTooNew
 from tidal.format import archive
 from tidal.format.archive import (
@@ -62,8 +63,11 @@ def batch(count: int, first: int = 1) -> EventBatch:
 
 def made(batches: Sequence[EventBatch], users: np.ndarray | None = None) -> tuple[ArchiveHeader, bytes]:
     """Header and bytes of an archive with each batch as a block; ``users``: a dictionary of these."""
-    plain, blocks, seq = PlainHash(), [], 1
-    codes = {} if users is None else {TAG_USER_ID: lambda ids: np.searchsorted(users, ids).astype(np.uint32)}
+    plain, blocks, seq, words, codes = PlainHash(), [], 1, [], {}
+    if users is not None:
+        entry, stored, by_place = encode_dictionary(TAG_USER_ID, users)
+        words, order = [(entry, stored)], np.argsort(by_place).astype(np.uint32)
+        codes[TAG_USER_ID] = lambda ids: order[np.searchsorted(by_place[order], ids)]
     for events in batches:
         plain.add(events)
         blocks.append(encode_block(events, seq, TIME, codes))
@@ -79,7 +83,6 @@ def made(batches: Sequence[EventBatch], users: np.ndarray | None = None) -> tupl
         bytes([1]) + bytes(31),
         blake3(b"").digest(),
     )
-    words = [] if users is None else [encode_dictionary(TAG_USER_ID, users)]
     header, parts = encode_archive(segment, seal, 1000, SCHEMA, blocks, plain.digest(), words)
     return header, b"".join(parts)
 
@@ -100,15 +103,17 @@ def decoded(data: bytes) -> tuple[ArchiveHeader, list[BlockEntry], list[EventBat
     return header, entries, batches
 
 
-def with_users(count: int, first: int) -> EventBatch:
+def with_users(count: int, first: int, users: np.ndarray) -> EventBatch:
     """Users without a pattern, so that a dictionary of them pays."""
     rows = np.arange(first, first + count)
-    return replace(batch(count, first), user_id=IdColumn(USERS[rows % 3]))
+    return replace(batch(count, first), user_id=IdColumn(users[rows % len(users)]))
 
 
-USERS = np.sort(np.random.default_rng(1).integers(0, 2**64, 3, np.uint64))
+MANY = np.sort(np.random.default_rng(1).integers(0, 2**64, SORTED_RUN_MIN, np.uint64))
+USERS = MANY[:3]
 HEADER, DATA = made([batch(5), batch(3, 6)])
-SHARED_HEADER, SHARED = made([with_users(40, 1), with_users(30, 41)], USERS)
+SHARED_HEADER, SHARED = made([with_users(40, 1, USERS), with_users(30, 41, USERS)], USERS)
+BY_HASH_HEADER, BY_HASH = made([with_users(40, 1, MANY), with_users(30, 41, MANY)], MANY)
 
 
 def test_what_is_encoded_comes_back() -> None:
@@ -138,12 +143,22 @@ def test_ids_of_a_dictionary_come_back() -> None:
             decode_block(entry, stored, {TAG_USER_ID: USERS[:2]})
 
 
-def test_only_what_has_dictionaries_needs_the_new_version() -> None:
+def test_ids_by_hash_come_back() -> None:
+    header, _, batches = decoded(BY_HASH)
+    assert (header, header.dictionaries, header.by_hash) == (BY_HASH_HEADER, 1, True)
+    found = np.concatenate([it.user_id.values for it in batches if it.user_id])
+    assert found.tolist() == MANY[np.arange(1, 71)].tolist()
+
+
+def test_each_file_is_of_the_oldest_version_that_has_what_is_in_it() -> None:
     assert [DATA[8], DATA[10]] == [archive.ARCHIVE_VERSION_PLAIN] * 2
-    assert [SHARED[8], SHARED[10]] == [archive.ARCHIVE_VERSION] * 2
+    assert [SHARED[8], SHARED[10]] == [archive.ARCHIVE_VERSION_STORED] * 2
+    assert [BY_HASH[8], BY_HASH[10]] == [archive.ARCHIVE_VERSION] * 2
     for data, version, min_reader in (
         (SHARED, 1, 1),
         (SHARED, 2, 1),
+        (SHARED, 3, 2),
+        (DATA, 3, 3),
         (DATA, 2, 2),
         (DATA, 1, 0),
         (DATA, 0, 0),
@@ -153,6 +168,14 @@ def test_only_what_has_dictionaries_needs_the_new_version() -> None:
         own = blake3(b"tidal archive header 1\0" + head).digest()
         with pytest.raises(FormatError, match=f"version {version} for readers of {min_reader}"):
             decoded(bytes(head) + own + data[ARCHIVE_HEADER.size :])
+
+
+def test_a_version_without_places_by_hash_has_none() -> None:
+    head = bytearray(BY_HASH[: ARCHIVE_HEADER.size - 32])
+    head[8] = head[10] = archive.ARCHIVE_VERSION_STORED
+    own = blake3(b"tidal archive header 1\0" + head).digest()
+    with pytest.raises(FormatError, match="a dictionary by hash"):
+        decoded(bytes(head) + own + BY_HASH[ARCHIVE_HEADER.size :])
 
 
 def test_dictionaries_that_leave_no_room_for_blocks_are_refused() -> None:
@@ -444,7 +467,8 @@ def test_the_page_has_the_numbers() -> None:
     head = {row[2]: row[3] for row in found["offset:Archive header"]}
     assert (head["magic"], head["version"]) == (
         f"`{archive.ARCHIVE_MAGIC.decode()}`",
-        f"{archive.ARCHIVE_VERSION} with dictionaries, else {archive.ARCHIVE_VERSION_PLAIN}",
+        f"{archive.ARCHIVE_VERSION} with a dictionary whose places are by hash, "
+        f"{archive.ARCHIVE_VERSION_STORED} with others alone, else {archive.ARCHIVE_VERSION_PLAIN}",
     )
     assert head["blocks"].endswith(f"1 to {archive.BLOCKS_MAX}")
     assert head["dictionaries"].startswith(f"u32, 0 to {DICTIONARIES_MAX};")

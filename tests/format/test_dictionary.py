@@ -9,9 +9,12 @@ from format_pages import FOLDER, places, tables
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tidal._ext.hash_order import SORTED_RUN_MIN
 from tidal.errors import FormatError
 from tidal.format import columns as codec
 from tidal.format.dictionary import (
+    AS_STORED,
+    BY_HASH,
     DICTIONARY_ENTRY,
     DICTIONARY_IDS_MAX,
     decode_dictionary,
@@ -21,16 +24,37 @@ from tidal.format.dictionary import (
 from tidal.format.payload import TAG_ENTITY_ID, TAG_EVENT_ID, TAG_SESSION_ID, TAG_USER_ID, TAG_WEIGHT
 
 IDS = np.random.default_rng(3).integers(0, 2**64, 3_000, np.uint64)
-ENTRY, STORED = encode_dictionary(TAG_USER_ID, IDS)
+ENTRY, STORED, _ = encode_dictionary(TAG_USER_ID, IDS)
+MANY = np.sort(np.random.default_rng(4).integers(0, 2**64, SORTED_RUN_MIN, np.uint64))
 
 
 @given(st.lists(st.integers(0, 2**64 - 1) | st.integers(0, 300), min_size=1, max_size=200, unique=True))
 def test_ids_come_back_in_their_order(values: list[int]) -> None:
-    entry, stored = encode_dictionary(TAG_ENTITY_ID, np.array(values, np.uint64))
+    entry, stored, by_place = encode_dictionary(TAG_ENTITY_ID, np.array(values, np.uint64))
     (again,) = decode_dictionary_entries(entry.encode())
     assert again == entry
     assert (entry.tag, entry.ids, entry.stored_bytes) == (TAG_ENTITY_ID, len(values), len(stored))
-    assert decode_dictionary(again, stored).tolist() == values
+    assert decode_dictionary(again, stored).tolist() == values == by_place.tolist()
+    assert entry.order == AS_STORED
+
+
+@pytest.mark.parametrize("count", [SORTED_RUN_MIN - 1, SORTED_RUN_MIN])
+def test_places_of_many_ascending_ids_are_by_hash_and_cost_no_bytes(count: int) -> None:
+    ids = np.concatenate([MANY[:count], np.array([3, 2, 1], np.uint64)])
+    entry, stored, by_place = encode_dictionary(TAG_ENTITY_ID, ids)
+    (again,) = decode_dictionary_entries(entry.encode())
+    assert decode_dictionary(again, stored).tolist() == by_place.tolist()
+    hashed = count == SORTED_RUN_MIN
+    assert (entry.order, by_place.tolist() == ids.tolist()) == (
+        (BY_HASH, False) if hashed else (AS_STORED, True)
+    )
+    assert sorted(by_place[:count].tolist()) == ids[:count].tolist()
+    assert by_place[count:].tolist() == ids[count:].tolist()
+    as_stored = entry._replace(order=AS_STORED)
+    as_stored = as_stored._replace(hash=as_stored.hash_of(stored))
+    assert decode_dictionary(as_stored, stored).tolist() == ids.tolist()
+    with pytest.raises(FormatError, match="does not match its hash"):  # the order is under it
+        decode_dictionary(entry._replace(order=1 - entry.order), stored)
 
 
 def test_ascending_ids_take_fewer_bytes() -> None:
@@ -56,13 +80,14 @@ def test_every_bit_and_every_cut_is_noticed() -> None:
         {"ids": DICTIONARY_IDS_MAX + 1},
         {"stored_bytes": 0},
         {"stored_bytes": 8 * 3_002},
+        {"order": 2},
     ],
 )
 def test_entries_that_are_never_written_are_refused(change: dict[str, int]) -> None:
     with pytest.raises(FormatError):
         list(decode_dictionary_entries(ENTRY._replace(**change).encode()))
     reserved = bytearray(ENTRY.encode())
-    reserved[12] = 1
+    reserved[13] = 1
     with pytest.raises(FormatError):
         list(decode_dictionary_entries(reserved))
 

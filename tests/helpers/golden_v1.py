@@ -14,6 +14,7 @@ from tidal.schema.events import TIME_MIN_NS, EventBatch, IdColumn, NewKey
 
 FOLDER = Path(__file__).parents[1] / "data" / "format" / "v1"
 DICTIONARIES = FOLDER.parent / "v2"  # an archive of the same events
+BY_HASH = FOLDER.parent / "v3"  # an archive of many_entities()
 IDENTITY = LogIdentity(bytes(range(16)), epoch=3)
 EPOCH = 1_600_000_000_000_000_000
 
@@ -60,6 +61,17 @@ def expected() -> list[EventBatch]:
             np.array([TIME_MIN_NS], np.int64),
         ),
     ]
+
+
+def many_entities() -> EventBatch:
+    """So many that their places in a dictionary are by hash."""
+    rows, keys = np.arange(18_000), hashed(18_000)
+    return EventBatch(
+        np.concatenate([np.argsort(keys[:9_000]), np.argsort(keys[9_000:])]).astype(np.uint64) * 3,
+        np.zeros(18_000, np.uint8),
+        (rows % 4 + 1).astype(np.float32),
+        EPOCH + rows * 1_000_000_000,
+    )
 
 
 STORE = FOLDER / "store"

@@ -123,7 +123,7 @@ class _Column:
         """Return a dictionary of at most ``room`` ids; None where one would not pay.
 
         By how often an id comes, in steps of two, so that the places of most events are small numbers; then
-        ascending, so that the dictionary itself is small.
+        ascending, so that the dictionary itself is small. Places among many of those are by hash.
         """
         count = len(self.distinct)
         if not self._fits or not self._events or count > room:
@@ -134,11 +134,11 @@ class _Column:
             return None
         ids = self.distinct.values
         order = np.lexsort((ids, -np.frexp(self.distinct.counts)[1]))
-        entry, stored = encode_dictionary(tag, ids[order])
+        entry, stored, by_place = encode_dictionary(tag, ids[order])
         if code_bytes + _COPIES * len(stored) >= most:
             return None
         places = np.empty(count, np.uint32)
-        places[order] = np.arange(count, dtype=np.uint32)
+        places[self.distinct.codes(by_place)] = np.arange(count, dtype=np.uint32)
         return Dictionary(entry, stored, places, self.distinct)
 
 

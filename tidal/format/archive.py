@@ -9,7 +9,8 @@ A block is a payload as in the log (payload.py), of up to 65,536 events: the seg
 that a thousand calls with one event each take no more than one call with a thousand. The directory says of
 each block what a reader needs to pass it by, and the hash of its bytes. The header's hash covers the
 hashes of schema, directory, dictionaries and blocks, so no byte of the file is outside every hash.
-Dictionaries (dictionary.py) are there where they make the file smaller; without them it is of version 1.
+Dictionaries (dictionary.py) are there where they make the file smaller. A file is of the oldest version
+that has what is in it.
 
 Two hashes stand for the whole: *stored hash* of the bytes after the directory, and *plain hash* of the
 events that they stand for (PlainHash), which does not depend on how events were cut into batches or encoded.
@@ -30,6 +31,7 @@ from numpy.typing import NDArray
 
 from tidal.errors import FormatError, FormatTooNew
 from tidal.format.dictionary import (
+    BY_HASH,
     DICTIONARIES_MAX,
     DICTIONARY_ENTRY,
     DictionaryEntry,
@@ -67,8 +69,9 @@ from tidal.schema.spec import KINDS
 
 # These numbers are on disk and do not change.
 ARCHIVE_MAGIC: Final = b"tidalarc"
-ARCHIVE_VERSION: Final = 2
-ARCHIVE_VERSION_PLAIN: Final = 1  # of a file without dictionaries
+ARCHIVE_VERSION: Final = 3  # of a file with a dictionary in the order of hashes
+ARCHIVE_VERSION_STORED: Final = 2  # of one with dictionaries, and none in that order
+ARCHIVE_VERSION_PLAIN: Final = 1  # of one without dictionaries
 ARCHIVE_HEADER: Final = struct.Struct("<8sHHI16sQHH4sQQQIIqqq32s32s32sQQII32s32s32s32s")
 BLOCK_ENTRY: Final = struct.Struct("<QIII4sQqq32s32s")
 BLOCK_PLAIN_BYTES_MAX: Final = 1 << 22  # of a block's columns when they are decompressed
@@ -105,6 +108,14 @@ class ArchiveHeader:
     stored_hash: bytes
     plain_hash: bytes
     dictionaries: int = 0
+    by_hash: bool = False  # whether one of them may have its places by hash
+
+    @property
+    def version(self) -> int:
+        """The oldest version that has all that is in the file; it is written as no later one."""
+        if not self.dictionaries:
+            return ARCHIVE_VERSION_PLAIN
+        return ARCHIVE_VERSION if self.by_hash else ARCHIVE_VERSION_STORED
 
     @property
     def events(self) -> int:
@@ -126,9 +137,8 @@ class ArchiveHeader:
 
     def encode(self) -> bytes:
         log = self.log
-        version = ARCHIVE_VERSION if self.dictionaries else ARCHIVE_VERSION_PLAIN
         head = ARCHIVE_HEADER.pack(
-            ARCHIVE_MAGIC, version, version, 0, log.store_id, log.epoch, log.region,
+            ARCHIVE_MAGIC, self.version, self.version, 0, log.store_id, log.epoch, log.region,
             log.shard, bytes(4), self.base_seq, self.last_seq, self.events, self.batches, self.blocks,
             self.created_at, self.min_time, self.max_time, self.types, self.previous, self.final_hash,
             self.segment_bytes, self.stored_bytes, self.schema_bytes, self.dictionaries, self.directory_hash,
@@ -321,7 +331,7 @@ def encode_archive(
         segment.log, segment.base_seq, seal.last_seq, seal.batches, len(blocks), segment.created_at,
         seal.min_time, seal.max_time, seal.types, segment.previous, seal.final_hash, segment_bytes,
         sum(map(len, body)), len(schema), blake3(front).digest(), stored_hash.digest(), plain_hash,
-        len(dictionaries),
+        len(dictionaries), any(entry.order == BY_HASH for entry, _ in dictionaries),
     )  # fmt: skip
     return header, [header.encode(), front, *body]
 
@@ -352,10 +362,9 @@ def decode_archive_header(data: bytes, file_bytes: int) -> ArchiveHeader:
     header = ArchiveHeader(
         LogIdentity(store_id, epoch, region, shard), base_seq, last_seq, batches, blocks, created_at,
         min_time, max_time, types, previous, final_hash, segment_bytes, stored_bytes, schema_bytes,
-        directory_hash, stored_hash, plain_hash, dictionaries,
+        directory_hash, stored_hash, plain_hash, dictionaries, version >= ARCHIVE_VERSION,
     )  # fmt: skip
-    written = ARCHIVE_VERSION if dictionaries else ARCHIVE_VERSION_PLAIN
-    if version <= ARCHIVE_VERSION and (version, min_reader) != (written, written):
+    if version <= ARCHIVE_VERSION and not version == min_reader == header.version:
         raise FormatError(f"version {version} for readers of {min_reader}, with {dictionaries} dictionaries")
     if any(reserved) or dictionaries > DICTIONARIES_MAX or header.events != events:
         raise FormatError("the archive's header has values that are never written")
@@ -390,6 +399,8 @@ def decode_dictionaries(
     ``rows``: of the directory, as cut_directory() returns them, or the ``rows_bytes`` at the end of the file.
     """
     entries = list(decode_dictionary_entries(rows))
+    if any(entry.order == BY_HASH for entry in entries) and not header.by_hash:
+        raise FormatError("a dictionary by hash, in a file whose version has none")
     first, size = header.directory_end, stored_bytes(entries)
     if header.stored_bytes <= 2 * size + header.rows_bytes:
         raise FormatError(f"dictionaries of {size} bytes in {header.stored_bytes}, twice, beside blocks")

@@ -14,6 +14,7 @@ from unittest import mock
 
 from bytekit.segments import make_segment
 from golden_v1 import (
+    BY_HASH,
     DICTIONARIES,
     EPOCH,
     FOLDER,
@@ -21,6 +22,7 @@ from golden_v1 import (
     STORE,
     STORE_SCHEMA,
     expected,
+    many_entities,
     schema,
     store_events,
 )
@@ -41,14 +43,16 @@ def main() -> None:
         name = archive_name(IDENTITY, archived.base_seq)
         _write(FOLDER / name, (Path(folder) / name).read_bytes())
     with (
-        tempfile.TemporaryDirectory() as folder,
         mock.patch.object(writer, "DICTIONARY_EVENTS_MIN", 1),
         mock.patch.object(dictionaries, "_GAIN", 1000),  # though they do not pay
     ):
-        archive_segments(
-            OsFileSystem(), Path(folder), [FOLDER / made.name], identity=IDENTITY, schema=schema()
-        )
-        _write(DICTIONARIES / name, (Path(folder) / name).read_bytes())
+        for target, batches in ((DICTIONARIES, expected()), (BY_HASH, [many_entities()])):
+            with tempfile.TemporaryDirectory() as folder:
+                made = make_segment(batches, log=IDENTITY, created_at=EPOCH)
+                segment = Path(folder) / made.name
+                segment.write_bytes(made.data)
+                archive_segments(OsFileSystem(), Path(folder), [segment], identity=IDENTITY, schema=schema())
+                _write(target / name, (Path(folder) / name).read_bytes())
     with tempfile.TemporaryDirectory() as folder:
         _make_store(Path(folder) / "s")
         for path in sorted((Path(folder) / "s").rglob("*")):
