@@ -25,7 +25,7 @@ cdef enum:
     MIXED = SHARDS_MAX      # instead of a shard: words of several
     UNUSED = 0xFFFFFFFF     # instead of a slot: no event needed it yet
     CHUNK_EVENTS = 1024
-    FETCHED = 8             # events, in two lines, whose memory is fetched before they come
+    FETCHED = 4             # events, in a line, whose memory is fetched before they come
     DEALT = 256             # events of a shard that are applied together
 
 
