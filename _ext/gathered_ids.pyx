@@ -131,13 +131,6 @@ cdef class GatheredIds(Gathering):
         heap.last = chunk
         return chunk
 
-    cdef int apply_waiting(self, uint32_t first) noexcept nogil:
-        cdef uint32_t i
-        cdef int failed = 0
-        for i in range(self.shards.count):
-            failed = failed or self.apply_to((first + i) % self.shards.count)
-        return failed
-
     cdef int apply_to(self, uint32_t shard) noexcept nogil:
         cdef ShardState *state = self.shards.states[shard]
         cdef Heap *heap = &self.heaps[shard << self.bits]

@@ -1,9 +1,9 @@
 """Events gathered by entity (gathering.pyx) whose entities are places in a dictionary of ids.
 
 Events wait in heaps of neighbouring places, whose records fit the cache together; an event is dealt out
-without a look at anything but its place. A heap is applied by dealing its events out once more, to the
-shards of their entities. What an entity takes (its shard, its slot) is worked out once for each word of the
-dictionary, not for each event.
+without a look at anything but its place. Archives number entities so that most heaps are of one shard, and
+are applied as they are; the events of others are dealt out once more, to the shards of their entities. What
+an entity takes (its shard, its slot) is worked out once for each word of the dictionary, not for each event.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
@@ -26,7 +26,7 @@ cdef enum:
     UNUSED = 0xFFFFFFFF     # instead of a slot: no event needed it yet
     CHUNK_EVENTS = 1024
     FETCHED = 4             # events, in a line, whose memory is fetched before they come
-    DEALT = 256             # events of a shard that are applied together
+    DEALT = 256             # events of a shard that are applied together; the nearest cache has room
 
 
 cdef struct Event:
@@ -40,7 +40,7 @@ cdef struct Chunk:
     Event events[CHUNK_EVENTS]
 
 cdef struct Heap:
-    Event *at               # where the next lines of its last chunk go
+    Event *at               # where the next event goes, in its last chunk
     Event *end
     Chunk *first
     Chunk *last
@@ -214,10 +214,22 @@ cdef class GatheredPlaces(Gathering):
         return 0
 
     cdef int apply_waiting(self, uint32_t first) noexcept nogil:
-        cdef uint32_t heap
-        cdef int failed = self.make_room()
+        cdef uint32_t heap, i
+        cdef int failed = self.make_room() or Gathering.apply_waiting(self, first)
         for heap in range(HEAPS):
-            failed = failed or self.apply_heap(heap, first)
+            if self.words.heap_homes[heap] == MIXED and not failed:
+                failed = self.deal_out(&self.heaps[heap])
+                for i in range(self.shards.count):
+                    failed = failed or self.apply_dealt((first + i) % self.shards.count)
+        return failed
+
+    cdef int apply_to(self, uint32_t shard) noexcept nogil:
+        """Apply the heaps that are of one shard alone."""
+        cdef uint32_t heap
+        cdef int failed = 0
+        for heap in range(HEAPS):
+            if self.words.heap_homes[heap] == shard:
+                failed = failed or self.hand_over(&self.heaps[heap], shard)
         return failed
 
     cdef int make_room(self) noexcept nogil:
@@ -235,48 +247,40 @@ cdef class GatheredPlaces(Gathering):
             unlock(&state.lock)
         return failed
 
-    cdef int apply_heap(self, uint32_t number, uint32_t first) noexcept nogil:
-        cdef Heap *heap = &self.heaps[number]
-        cdef uint32_t i, home = self.words.heap_homes[number]
+    cdef void empty(self, Heap *heap) noexcept nogil:
+        """Give back the chunks of a heap."""
+        if heap.first != NULL:
+            pool_give_back(&self.pool, <Link *>heap.first, <Link *>heap.last)
+            memset(heap, 0, sizeof(Heap))
+
+    cdef int hand_over(self, Heap *heap, uint32_t shard) noexcept nogil:
+        """Apply the events of a heap, which are all of one shard."""
+        cdef const Chunk *chunk = heap.first
         cdef int failed = 0
-        cdef Chunk *chunk = heap.first
-        if chunk == NULL:
-            return 0
         while chunk != NULL and not failed:
-            if home == MIXED:
-                failed = self.deal_out(chunk, count_in(heap, chunk))
-            else:
-                failed = self.hand_over(home, chunk, count_in(heap, chunk))
+            failed = self.apply_events(shard, chunk.events, count_in(heap, chunk))
             chunk = chunk.next
-        for i in range(self.shards.count if home == MIXED else 0):
-            failed = failed or self.apply_dealt((first + i) % self.shards.count)
-        pool_give_back(&self.pool, <Link *>heap.first, <Link *>heap.last)
-        memset(heap, 0, sizeof(Heap))
+        self.empty(heap)
         return failed
 
-    cdef int hand_over(self, uint32_t shard, const Chunk *chunk, int64_t count) noexcept nogil:
-        """Apply the events of a chunk, which are all of one shard."""
-        cdef int64_t start, stop = 0
-        while stop < count:
-            start, stop = stop, min(stop + DEALT, count)
-            if self.apply_events(shard, &chunk.events[start], stop - start):
-                return -1
-        return 0
-
-    cdef int deal_out(self, const Chunk *chunk, int64_t count) noexcept nogil:
-        """Put the events of a chunk where those of their shards wait, and apply these as they fill up."""
+    cdef int deal_out(self, Heap *heap) noexcept nogil:
+        """Put the events of a heap where those of their shards wait, and apply these as they fill up."""
         cdef const uint8_t *homes = self.homes
         cdef Dealt *all_dealt = self.dealt
         cdef Dealt *dealt
+        cdef const Chunk *chunk = heap.first
         cdef uint32_t home
         cdef int64_t i
-        for i in range(count):
-            home = homes[chunk.events[i].place]
-            dealt = &all_dealt[home]
-            dealt.at[0] = chunk.events[i]
-            dealt.at += 1
-            if dealt.at == dealt.end and self.apply_dealt(home):
-                return -1
+        while chunk != NULL:
+            for i in range(count_in(heap, chunk)):
+                home = homes[chunk.events[i].place]
+                dealt = &all_dealt[home]
+                dealt.at[0] = chunk.events[i]
+                dealt.at += 1
+                if dealt.at == dealt.end and self.apply_dealt(home):
+                    return -1
+            chunk = chunk.next
+        self.empty(heap)
         return 0
 
     cdef int apply_dealt(self, uint32_t shard) noexcept nogil:
@@ -286,19 +290,21 @@ cdef class GatheredPlaces(Gathering):
         return self.apply_events(shard, dealt.events, count) if count else 0
 
     cdef int apply_events(self, uint32_t shard, const Event *waiting, int64_t count) noexcept nogil:
-        """Apply DEALT events at most, of this shard."""
+        """Apply events of a shard under one hold of its lock: CHUNK_EVENTS at most."""
         cdef ShardState *state = self.shards.states[shard]
         cdef uint32_t[DEALT] slots
         cdef float[DEALT] weights
         cdef int64_t[DEALT] times
         cdef Events events = [NULL, weights, times]
-        cdef int64_t i
-        cdef int failed
-        for i in range(count):
-            weights[i], times[i] = waiting[i].weight, waiting[i].t
+        cdef int64_t i, start, stop = 0
+        cdef int failed = 0
         acquire(&state.lock)
-        failed = (self.find_slots(state, waiting, count, slots)
-                  or ingest_chunk(state, events, count, True, slots))
+        while stop < count and not failed:
+            start, stop = stop, min(stop + DEALT, count)
+            for i in range(start, stop):
+                weights[i - start], times[i - start] = waiting[i].weight, waiting[i].t
+            failed = (self.find_slots(state, &waiting[start], stop - start, slots)
+                      or ingest_chunk(state, events, stop - start, True, slots))
         unlock(&state.lock)
         return failed
 

@@ -6,6 +6,7 @@ is fetched once. The events of one entity stay in order.
 """
 
 from libc.stdint cimport INT64_MIN, int64_t, uint32_t
+from libc.string cimport memset
 
 from tidal._ext.decay cimport ShardState, late_from
 from tidal._ext.layout cimport acquire, unlock
@@ -90,5 +91,40 @@ cdef class Gathering:
             self.arrivals.late[shard] = 0
 
     cdef int apply_waiting(self, uint32_t first) noexcept nogil:
-        """Apply what waits, to this shard first; 0, or -1 without memory."""
+        """Apply what waits, shard after shard, this one first if it is free; 0, or -1 without memory."""
+        cdef bint[SHARDS_MAX] done
+        cdef uint32_t _, shard
+        cdef int failed = 0
+        memset(done, 0, sizeof(done))
+        for _ in range(self.shards.count):
+            shard = self.claim(first, done)
+            failed = failed or self.apply_to(shard)
+            self.release(shard)
+            done[shard] = True
+        return failed
+
+    cdef int apply_to(self, uint32_t shard) noexcept nogil:
+        """Apply what is known to be of one shard; 0, or -1 without memory."""
         return -1
+
+    cdef uint32_t claim(self, uint32_t first, bint *done) noexcept nogil:
+        """The next of the shards that are not done, at which the fewest other threads are.
+
+        Two at one shard would wait for each other every few microseconds, and go on to the next together.
+        """
+        cdef uint32_t *gatherings = self.shards.gatherings
+        cdef uint32_t i, shard, found = SHARDS_MAX
+        acquire(&self.shards.claims)
+        for i in range(self.shards.count):
+            shard = (first + i) % self.shards.count
+            if not done[shard] and (found == SHARDS_MAX or gatherings[shard] < gatherings[found]):
+                found = shard
+        gatherings[found] += 1
+        unlock(&self.shards.claims)
+        return found
+
+    cdef void release(self, uint32_t shard) noexcept nogil:
+        cdef uint32_t *gatherings = self.shards.gatherings
+        acquire(&self.shards.claims)
+        gatherings[shard] -= 1
+        unlock(&self.shards.claims)

@@ -1,9 +1,9 @@
 """Folding, expiry and rotation of window columns.
 
 Each event leaves its slot in the column of its bucket. When the running bucket turns, its column is made
-compact, without a visit to any record; the columns that leave a window are subtracted from the running
-counts. An hour is gathered from its minutes when it is over. So a read is one load, rotation costs the
-touched entities only, and memory follows activity.
+compact (but while a history is applied), without a visit to any record; the columns that leave a window are
+subtracted from the running counts. An hour is gathered from its minutes when it is over. So a read is one
+load, rotation costs the touched entities only, and memory follows activity.
 """
 
 from libc.stdint cimport INT64_MAX, INT64_MIN, int64_t, uint32_t
@@ -122,7 +122,8 @@ cdef int roll_fine(Windows *windows, HotRecord *rows, uint32_t row_count, int64_
     cdef Shift shift
     if fine == windows.rolled:
         return 0
-    # In a history that is applied at once each bucket stays as it is, until its hour is gathered.
+    # In a history that is applied at once most buckets are over as they begin: all stay loose, until their
+    # hour is gathered, or they leave the last window.
     if windows.room == 0 and column_settle(running_column(windows), row_count):
         return -1
     for window in range(3):

@@ -23,6 +23,7 @@ from tidal.format.payload import TAG_ENTITY_ID, TAG_SESSION_ID, TAG_USER_ID
 from tidal.format.segment import NO_HASH, LogIdentity
 from tidal.inspect import verify
 from tidal.ledger import SignalLedger
+from tidal.ledger.gathering import ENTITIES_MIN
 from tidal.salvage import salvage
 from tidal.schema import EventBatch, IdColumn, SchemaBuilder
 from tidal.schema.events import U64
@@ -127,7 +128,24 @@ def test_what_gains_nothing_gets_none(ids: U64) -> None:
     assert make_dictionaries(blocks(batch(ids))) == []
 
 
-def test_ids_come_in_steps_of_how_often_they_are_used() -> None:
+def test_places_are_by_hash_where_replays_go_by_place() -> None:
+    assert made_here.HASHED_MIN == ENTITIES_MIN
+
+
+@pytest.mark.parametrize("hot", [1, 2, 50])
+def test_no_step_is_mixed_with_the_next(hot: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that come most often keep the first places, though all others ascend from there on."""
+    monkeypatch.setattr(made_here, "HASHED_MIN", 1)
+    ids = np.sort(HASHED)
+    chosen = RNG.permutation(np.concatenate([np.repeat(ids[:hot], 200_000 // hot), np.repeat(ids, 6)]))
+    (made,) = make_dictionaries(blocks(batch(chosen)))
+    assert made.entry.order == BY_HASH
+    assert made.codes(ids[:hot]).max() == hot - 1
+    assert made.codes(ids[hot:]).min() == hot
+
+
+def test_ids_come_in_steps_of_how_often_they_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(made_here, "HASHED_MIN", 30_000)
     often, seldom = np.sort(HASHED[:10_000]), np.sort(HASHED[10_000:])
     ids = RNG.permutation(np.concatenate([np.repeat(often, 32), np.repeat(seldom, 8)]))
     (made,) = make_dictionaries(blocks(batch(ids)))

@@ -65,7 +65,7 @@ def made(batches: Sequence[EventBatch], users: np.ndarray | None = None) -> tupl
     """Header and bytes of an archive with each batch as a block; ``users``: a dictionary of these."""
     plain, blocks, seq, words, codes = PlainHash(), [], 1, [], {}
     if users is not None:
-        entry, stored, by_place = encode_dictionary(TAG_USER_ID, users)
+        entry, stored, by_place = encode_dictionary(TAG_USER_ID, users, by_hash=True)
         words, order = [(entry, stored)], np.argsort(by_place).astype(np.uint32)
         codes[TAG_USER_ID] = lambda ids: order[np.searchsorted(by_place[order], ids)]
     for events in batches:

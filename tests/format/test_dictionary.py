@@ -24,13 +24,13 @@ from tidal.format.dictionary import (
 from tidal.format.payload import TAG_ENTITY_ID, TAG_EVENT_ID, TAG_SESSION_ID, TAG_USER_ID, TAG_WEIGHT
 
 IDS = np.random.default_rng(3).integers(0, 2**64, 3_000, np.uint64)
-ENTRY, STORED, _ = encode_dictionary(TAG_USER_ID, IDS)
+ENTRY, STORED, _ = encode_dictionary(TAG_USER_ID, IDS, by_hash=True)
 MANY = np.sort(np.random.default_rng(4).integers(0, 2**64, SORTED_RUN_MIN, np.uint64))
 
 
 @given(st.lists(st.integers(0, 2**64 - 1) | st.integers(0, 300), min_size=1, max_size=200, unique=True))
 def test_ids_come_back_in_their_order(values: list[int]) -> None:
-    entry, stored, by_place = encode_dictionary(TAG_ENTITY_ID, np.array(values, np.uint64))
+    entry, stored, by_place = encode_dictionary(TAG_ENTITY_ID, np.array(values, np.uint64), by_hash=True)
     (again,) = decode_dictionary_entries(entry.encode())
     assert again == entry
     assert (entry.tag, entry.ids, entry.stored_bytes) == (TAG_ENTITY_ID, len(values), len(stored))
@@ -41,7 +41,7 @@ def test_ids_come_back_in_their_order(values: list[int]) -> None:
 @pytest.mark.parametrize("count", [SORTED_RUN_MIN - 1, SORTED_RUN_MIN])
 def test_places_of_many_ascending_ids_are_by_hash_and_cost_no_bytes(count: int) -> None:
     ids = np.concatenate([MANY[:count], np.array([3, 2, 1], np.uint64)])
-    entry, stored, by_place = encode_dictionary(TAG_ENTITY_ID, ids)
+    entry, stored, by_place = encode_dictionary(TAG_ENTITY_ID, ids, by_hash=True)
     (again,) = decode_dictionary_entries(entry.encode())
     assert decode_dictionary(again, stored).tolist() == by_place.tolist()
     hashed = count == SORTED_RUN_MIN
@@ -58,7 +58,7 @@ def test_places_of_many_ascending_ids_are_by_hash_and_cost_no_bytes(count: int) 
 
 
 def test_ascending_ids_take_fewer_bytes() -> None:
-    assert len(encode_dictionary(TAG_USER_ID, np.sort(IDS))[1]) < 0.9 * len(STORED)
+    assert len(encode_dictionary(TAG_USER_ID, np.sort(IDS), by_hash=True)[1]) < 0.9 * len(STORED)
 
 
 def test_every_bit_and_every_cut_is_noticed() -> None:

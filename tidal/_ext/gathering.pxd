@@ -32,3 +32,6 @@ cdef class Gathering:
     cdef size_t room_in_buckets(self, int64_t newest) noexcept nogil
     cdef void expect_events(self, size_t room) noexcept nogil
     cdef int apply_waiting(self, uint32_t first) noexcept nogil
+    cdef int apply_to(self, uint32_t shard) noexcept nogil
+    cdef uint32_t claim(self, uint32_t first, bint *done) noexcept nogil
+    cdef void release(self, uint32_t shard) noexcept nogil

@@ -4,6 +4,7 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from posix.time cimport CLOCK_REALTIME, clock_gettime, timespec
 
 from tidal._ext.decay cimport ShardState
+from tidal._ext.layout cimport Lock
 
 cdef enum:
     SHARDS_MAX = 256
@@ -31,6 +32,8 @@ cdef class ShardSet:
     cdef uint32_t count
     cdef uint32_t turn
     cdef bint started
+    cdef Lock claims                        # of what follows
+    cdef uint32_t[SHARDS_MAX] gatherings    # how many are applying what they have to this shard
     cdef int64_t newest     # the type's clock; changed with the GIL held, so in one step
 
     # noexcept: integers and shard memory only, so there is nothing that could be raised and lost.

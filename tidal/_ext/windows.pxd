@@ -30,11 +30,11 @@ cdef struct Windows:
     Column minutes[MINUTE_COLUMNS]
     Column hours[HOUR_COLUMNS]  # where minutes are kept, the clock's hour is in their columns alone
 
-# Where an event counts: the same for all times in [start, end).
+# Where an event counts: the same for all times in [start, end) that are not after the clock.
 cdef struct Place:
     int64_t start           # INT64_MIN: in no window, nor does anything before `end`
     int64_t end
-    Column *minute          # NULL: none
+    Column *minute          # NULL: none; of the running bucket the fine one's, which may be an hour
     Column *hour
     uint32_t[4] counts      # what it adds to each running count, and 0
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tidal._ext import columns as kernels
 from tidal.durable import File
@@ -41,6 +42,7 @@ _COPIES: Final = 2
 _ID_BYTES: Final = 8
 _OFTEN: Final = 2  # events of an id, on average, for which a dictionary may pay
 _SAMPLED: Final = 8  # one block of so many is tried without
+HASHED_MIN: Final = 1 << 18  # ids that have their places by hash; from as many on, a replay goes by places
 
 
 @record
@@ -123,7 +125,8 @@ class _Column:
         """Return a dictionary of at most ``room`` ids; None where one would not pay.
 
         By how often an id comes, in steps of two, so that the places of most events are small numbers; then
-        ascending, so that the dictionary itself is small. Places among many of those are by hash.
+        ascending, so that the dictionary itself is small. Where there are many, those of a step have their
+        places by hash.
         """
         count = len(self.distinct)
         if not self._fits or not self._events or count > room:
@@ -133,13 +136,28 @@ class _Column:
         if code_bytes >= most:
             return None
         ids = self.distinct.values
-        order = np.lexsort((ids, -np.frexp(self.distinct.counts)[1]))
-        entry, stored, by_place = encode_dictionary(tag, ids[order])
+        order = _in_steps(ids, self.distinct.counts)
+        entry, stored, by_place = encode_dictionary(tag, ids[order], by_hash=count >= HASHED_MIN)
         if code_bytes + _COPIES * len(stored) >= most:
             return None
         places = np.empty(count, np.uint32)
         places[self.distinct.codes(by_place)] = np.arange(count, dtype=np.uint32)
         return Dictionary(entry, stored, places, self.distinct)
+
+
+def _in_steps(ids: U64, counts: U32) -> NDArray[np.intp]:
+    """Return the order of ids by how often they come, in steps of two, ascending within each step.
+
+    What ascends has its places by hash as one, so no step goes on where the one before it ends: its first two
+    ids change places where it would.
+    """
+    often = -np.frexp(counts)[1]
+    order = np.lexsort((ids, often))
+    for at in np.flatnonzero(np.diff(often[order])) + 1:
+        two = at + 1 < len(order) and often[order[at]] == often[order[at + 1]]
+        if two and ids[order[at - 1]] < ids[order[at]]:
+            order[[at, at + 1]] = order[[at + 1, at]]
+    return order
 
 
 def read_copies(file: File, placed: Placed, number: int) -> Iterator[tuple[int, int, bytes, U64 | str]]:

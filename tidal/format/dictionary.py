@@ -24,7 +24,7 @@ from tidal.schema.events import U64
 # These numbers are on disk and do not change.
 DICTIONARY_ENTRY: Final = struct.Struct("<BBBBIIB3s32s")  # tag, codec, compression, parameter, ids, ...
 _HASHED: Final = DICTIONARY_ENTRY.size - 32
-DICTIONARY_IDS_MAX: Final = 1 << 21  # of all dictionaries of a file: 16 MiB when they are decoded
+DICTIONARY_IDS_MAX: Final = 1 << 21  # of all dictionaries of a file: 16 MiB, and 20 more while it is decoded
 DICTIONARIES_MAX: Final = len(SHARED_TAGS)
 AS_STORED: Final = 0  # the order in which a dictionary's ids have their places
 BY_HASH: Final = 1  # in_hash_order() of that
@@ -52,9 +52,12 @@ class DictionaryEntry(NamedTuple):
         return DICTIONARY_ENTRY.pack(*self[:7], bytes(3), self.hash)
 
 
-def encode_dictionary(tag: int, ids: U64) -> tuple[DictionaryEntry, bytes, U64]:
-    """Return the entry and the bytes of a dictionary of these distinct ids, and the ids by their places."""
-    ordered = in_hash_order(ids)
+def encode_dictionary(tag: int, ids: U64, *, by_hash: bool) -> tuple[DictionaryEntry, bytes, U64]:
+    """Return the entry and the bytes of a dictionary of these distinct ids, and the ids by their places.
+
+    ``by_hash``: have the places of those that ascend by hash, where they are many.
+    """
+    ordered = in_hash_order(ids) if by_hash else None
     codec, compression, parameter, stored = encode_words(ids, _ID_BYTES, small=True)
     order = AS_STORED if ordered is None else BY_HASH
     entry = DictionaryEntry(tag, codec, compression, parameter, len(ids), len(stored), order)
