@@ -13,7 +13,9 @@ from libc.string cimport memset
 from tidal._ext.arena cimport arena_ensure
 from tidal._ext.decay cimport Events, ShardState, find_or_insert, ingest_chunk
 from tidal._ext.gathering cimport Gathering, arrive
-from tidal._ext.index cimport home_of, index_ensure, index_guess, mix, shard_of_hash, tag_of
+from tidal._ext.index cimport (
+    NOT_FOUND, home_of, index_ensure, index_guess, mix, shard_of_hash, tag_of,
+)
 from tidal._ext.layout cimport LINE, acquire, prefetch, unlock
 from tidal._ext.pool cimport Link, Pool, pool_close, pool_give_back, pool_open, pool_take
 from tidal._ext.shards cimport SHARDS_MAX, ShardSet
@@ -23,6 +25,7 @@ cdef enum:
     HEAPS = 256
     WORDS_MAX = 1 << 24
     MIXED = SHARDS_MAX      # instead of a shard: words of several
+    SAMPLED = 2048          # words, about, that tell how many entities are new
     UNUSED = 0xFFFFFFFF     # instead of a slot: no event needed it yet
     CHUNK_EVENTS = 1024
     FETCHED = 4             # events, in a line, whose memory is fetched before they come
@@ -102,7 +105,6 @@ cdef class GatheredPlaces(Gathering):
     cdef const uint64_t *ids        # theirs
     cdef const uint8_t *homes
     cdef uint32_t heap_shift
-    cdef uint32_t unused            # words without a slot here
     cdef uint32_t *slots            # by place: the record's, or UNUSED
     cdef Heap heaps[HEAPS]
     cdef Dealt *dealt               # by shard
@@ -157,7 +159,7 @@ cdef class GatheredPlaces(Gathering):
         if slots == NULL:
             raise MemoryError("no memory to gather events")
         memset(slots, 0xFF, words.size * sizeof(uint32_t))  # UNUSED
-        self.slots, self.words, self.unused = <uint32_t *>slots, words, words.size
+        self.slots, self.words = <uint32_t *>slots, words
         self.ids, self.homes, self.heap_shift = &words.ids[0], words.homes, words.heap_shift
         return 0
 
@@ -233,17 +235,26 @@ cdef class GatheredPlaces(Gathering):
         return failed
 
     cdef int make_room(self) noexcept nogil:
-        """Make room for as many entities as there can be, in shards that have none yet."""
+        """Make room for the entities that are new, as far as some of the words tell; 0, or -1 without memory.
+
+        Heaps fill one part of an index after the other. Were it to grow as it is filled, a part would be full
+        long before the whole is.
+        """
         cdef ShardState *state
-        cdef uint32_t shard
-        cdef uint64_t entities = min(<int64_t>self.unused, self.waiting) * 17 // 16 // self.shards.count
+        cdef uint32_t shard, place, step = self.words.size // SAMPLED + 1
+        cdef uint64_t entities, new
         cdef int failed = 0
         for shard in range(self.shards.count):
             state = self.shards.states[shard]
             acquire(&state.lock)
-            if state.arena.count == 0:
-                failed = failed or index_ensure(&state.index, entities, &state.records)
-                failed = failed or arena_ensure(&state.arena, entities)
+            new = place = 0
+            while place < self.words.size:
+                if self.homes[place] == shard and self.slots[place] == UNUSED:
+                    new += index_guess(&state.index, tag_of(mix(self.ids[place]))) == NOT_FOUND
+                place += step
+            entities = state.arena.count + min(<int64_t>(new * step), self.waiting) * 17 // 16
+            failed = failed or index_ensure(&state.index, entities, &state.records)
+            failed = failed or arena_ensure(&state.arena, entities)
             unlock(&state.lock)
         return failed
 
@@ -346,7 +357,6 @@ cdef class GatheredPlaces(Gathering):
             place = events[unknown[i]].place
             if self.slots[place] == UNUSED:
                 self.slots[place] = find_or_insert(state, self.ids[place], events[unknown[i]].t)
-                self.unused -= 1
             slots_out[unknown[i]] = self.slots[place]
         unlock(&state.records)
         return 0

@@ -17,7 +17,7 @@ from pathlib import Path
 import counted_work
 import pytest
 
-LIMITS = {"ingest": 350, "signal": 3_500, "score": 2_200}  # instructions an event, or a call
+LIMITS = {"ingest": 350, "replay": 450, "signal": 3_500, "score": 2_200}  # instructions an event, or a call
 MARKS = """
 #include <valgrind/callgrind.h>
 void start(void) { CALLGRIND_START_INSTRUMENTATION; }
@@ -49,7 +49,12 @@ def counts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, float]:
     assert run.returncode == 0, run.stderr
     dumps = [path.read_text() for path in sorted(folder.glob("counts.*"))]
     found = {_field(dump, "desc: Trigger: Client Request"): int(_field(dump, "totals")) for dump in dumps}
-    amounts = {"ingest": counted_work.EVENTS, "signal": counted_work.CALLS, "score": counted_work.CALLS}
+    amounts = {
+        "ingest": counted_work.EVENTS,
+        "replay": counted_work.WORDS,
+        "signal": counted_work.CALLS,
+        "score": counted_work.CALLS,
+    }
     return {name: found[name] / amount for name, amount in amounts.items()}
 
 

@@ -12,11 +12,14 @@ from collections.abc import Callable
 import numpy as np
 
 import tidal
+from tidal._ext.gathered_places import GatheredPlaces, HomedWords
+from tidal._ext.hash_order import in_hash_order
 from tidal._ext.shard import Shard
 from tidal._ext.shards import ShardSet
 
 EVENTS = 20_000
 ENTITIES = 1_009
+WORDS = 100_000
 CALLS = 1_000
 PER_SECOND = 100
 START_NS = 1_700_000_000 * 10**9
@@ -25,7 +28,8 @@ HALF_LIFE_NS = 7 * 86400 * 10**9
 
 def main(marks: ctypes.CDLL) -> None:
     """Do each work once without counting, so that what grows has grown, and once counted."""
-    for name, work in {"ingest": _ingest(), "signal": _signal(), "score": _score()}.items():
+    works = {"ingest": _ingest(), "replay": _replay(), "signal": _signal(), "score": _score()}
+    for name, work in works.items():
         work()
         marks.start()
         work()
@@ -42,6 +46,24 @@ def _ingest() -> Callable[[], None]:
     def work() -> None:
         shards.ingest(ids, weights, times)
         times.__iadd__(EVENTS // PER_SECOND * 10**9)
+
+    return work
+
+
+def _replay() -> Callable[[], None]:
+    """An event of each word of a dictionary by hash, where there is one entity before."""
+    words = in_hash_order(np.arange(WORDS, dtype=np.uint64) * np.uint64(7_919))
+    assert words is not None
+    homed, places = HomedWords(words, 1), np.arange(WORDS, dtype=np.uint32)
+    weights = np.ones(WORDS, np.float32)
+    times = START_NS + np.arange(WORDS, dtype=np.int64)
+
+    def work() -> None:
+        shards = ShardSet([Shard([HALF_LIFE_NS], True, True, True)])
+        shards.ingest(words[:1], weights[:1], times[:1])
+        gathered = GatheredPlaces(shards)
+        gathered.add(places, homed, weights, times)
+        gathered.apply()
 
     return work
 

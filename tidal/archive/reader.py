@@ -133,7 +133,11 @@ class ArchiveFile:
 
     def _decode(self, entry: BlockEntry, stored: bytes) -> EventBatch:
         if self._shared is None:
-            self._shared = read_dictionaries(self._file, self._dictionaries())
+            shared = read_dictionaries(self._file, self._dictionaries())
+            if (
+                self._shared is None
+            ):  # a replay tells dictionaries by their identity: of threads, one reads it
+                self._shared = shared
         try:
             return decode_block(entry, stored, self._shared)
         except FormatError as error:
