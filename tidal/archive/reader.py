@@ -134,9 +134,8 @@ class ArchiveFile:
     def _decode(self, entry: BlockEntry, stored: bytes) -> EventBatch:
         if self._shared is None:
             shared = read_dictionaries(self._file, self._dictionaries())
-            if (
-                self._shared is None
-            ):  # a replay tells dictionaries by their identity: of threads, one reads it
+            # Of several threads the first one's: a replay tells dictionaries by their identity.
+            if self._shared is None:
                 self._shared = shared
         try:
             return decode_block(entry, stored, self._shared)
