@@ -12,7 +12,7 @@ from libc.string cimport memset
 from tidal._ext.arena cimport arena_ensure
 from tidal._ext.bounds cimport BLOCK_BITS, MARKED, covers
 from tidal._ext.index cimport (
-    NOT_FOUND, Index, index_ensure, index_find, index_guess, index_insert, mix, tag_of,
+    NOT_FOUND, Index, home_of, index_ensure, index_fill, index_guess, index_seek, mix, slot_in, tag_of,
 )
 from tidal._ext.layout cimport (
     HotRecord, Reader, acquire, add_counts, add_term, add_terms, landmark_of, move_sum, prefetch, reader_of,
@@ -33,7 +33,15 @@ cdef uint32_t[4] NOTHING = [0, 0, 0, 0]
 cdef uint32_t find_or_insert(ShardState *state, uint64_t entity_id, int64_t t) noexcept nogil:
     """The slot of an id, made where it is new, with t as its newest time. Room must have been ensured."""
     cdef uint32_t tag = tag_of(mix(entity_id))
-    cdef uint32_t slot = index_find(&state.index, tag, entity_id, state.arena.rows)
+    return find_or_insert_from(state, home_of(&state.index, tag), tag, entity_id, t)
+
+
+cdef uint32_t find_or_insert_from(
+    ShardState *state, uint64_t start, uint32_t tag, uint64_t entity_id, int64_t t
+) noexcept nogil:
+    """find_or_insert() of an id with this tag, which is in none of its cells before ``start``."""
+    cdef uint64_t at = index_seek(&state.index, start, tag, entity_id, state.arena.rows)
+    cdef uint32_t slot = slot_in(&state.index, at)
     cdef HotRecord *row
     if slot == NOT_FOUND:
         slot = state.arena.count
@@ -42,7 +50,7 @@ cdef uint32_t find_or_insert(ShardState *state, uint64_t entity_id, int64_t t) n
         memset(row, 0, sizeof(HotRecord))
         row.entity_id = entity_id
         row.last_time = t
-        index_insert(&state.index, tag, slot)
+        index_fill(&state.index, at, tag, slot)
     return slot
 
 

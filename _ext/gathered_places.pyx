@@ -11,12 +11,12 @@ from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memset
 
 from tidal._ext.arena cimport arena_ensure
-from tidal._ext.decay cimport Events, ShardState, find_or_insert, ingest_chunk
+from tidal._ext.decay cimport Events, ShardState, find_or_insert_from, ingest_chunk
 from tidal._ext.gathering cimport Gathering, arrive
 from tidal._ext.index cimport (
-    NOT_FOUND, home_of, index_ensure, index_guess, mix, shard_of_hash, tag_of,
+    NOT_FOUND, home_of, index_ensure, index_first, index_guess, mix, shard_of_hash, slot_in, tag_of,
 )
-from tidal._ext.layout cimport LINE, acquire, prefetch, unlock
+from tidal._ext.layout cimport LINE, HotRecord, acquire, prefetch, unlock
 from tidal._ext.pool cimport Link, Pool, pool_close, pool_give_back, pool_open, pool_take
 from tidal._ext.shards cimport SHARDS_MAX, ShardSet
 from tidal._ext.vectors cimport largest_of
@@ -307,56 +307,69 @@ cdef class GatheredPlaces(Gathering):
         cdef float[DEALT] weights
         cdef int64_t[DEALT] times
         cdef Events events = [NULL, weights, times]
-        cdef int64_t i, start, stop = 0
+        cdef int64_t start, stop = 0
         cdef int failed = 0
         acquire(&state.lock)
         while stop < count and not failed:
             start, stop = stop, min(stop + DEALT, count)
-            for i in range(start, stop):
-                weights[i - start], times[i - start] = waiting[i].weight, waiting[i].t
-            failed = (self.find_slots(state, &waiting[start], stop - start, slots)
+            failed = (self.put_in_columns(state, &waiting[start], stop - start, slots, weights, times)
                       or ingest_chunk(state, events, stop - start, True, slots))
         unlock(&state.lock)
         return failed
 
-    cdef int find_slots(
-        self, ShardState *state, const Event *events, int64_t count, uint32_t *slots_out
+    cdef int put_in_columns(
+        self, ShardState *state, const Event *events, int64_t count, uint32_t *slots_out, float *weights_out,
+        int64_t *times_out
     ) noexcept nogil:
-        """Find or make the records of events, and have them on the way to the cache.
+        """Fill the columns of DEALT events at most; make the records that are not there, have all on the way
+        to the cache.
 
         0, or -1 without memory. The caller holds the lock.
         """
-        cdef uint32_t[DEALT] unknown
+        cdef const HotRecord *rows = state.arena.rows
         cdef const uint32_t *slots = self.slots
-        cdef uint32_t i, slot, found = 0
+        cdef uint32_t slot, largest = 0
+        cdef int64_t i
         for i in range(count):
             slot = slots[events[i].place]
+            prefetch(&rows[slot])  # of none: that is no access
             slots_out[i] = slot
-            prefetch(&state.arena.rows[slot])  # of none: that is no access
-            unknown[found] = i
-            found += slot == UNUSED
-        return self.learn_slots(state, events, unknown, found, slots_out) if found else 0
+            largest = max(largest, slot)
+            weights_out[i] = events[i].weight
+            times_out[i] = events[i].t
+        return self.learn_slots(state, events, count, slots_out) if largest == UNUSED else 0
 
     cdef int learn_slots(
-        self, ShardState *state, const Event *events, const uint32_t *unknown, uint32_t count,
-        uint32_t *slots_out
+        self, ShardState *state, const Event *events, int64_t count, uint32_t *slots_out
     ) noexcept nogil:
-        """find_slots() of those events whose entities were not needed before."""
+        """Find or make the records of those events whose entities were not needed before.
+
+        0, or -1 without memory.
+        """
+        cdef uint32_t[DEALT] unknown
         cdef uint32_t[DEALT] tags
-        cdef uint32_t i, place
-        cdef uint64_t entities = <uint64_t>state.arena.count + count
+        cdef uint64_t[DEALT] cells
+        cdef uint32_t *slot
+        cdef uint32_t i, place, found = 0
+        cdef uint64_t entities
+        for i in range(<uint32_t>count):
+            unknown[found] = i
+            found += slots_out[i] == UNUSED
+        entities = <uint64_t>state.arena.count + found
         if index_ensure(&state.index, entities, &state.records) or arena_ensure(&state.arena, entities):
             return -1
-        for i in range(count):
+        for i in range(found):
             tags[i] = tag_of(mix(self.ids[events[unknown[i]].place]))
             prefetch(&state.index.cells[home_of(&state.index, tags[i])])
-        for i in range(count):
-            prefetch(&state.arena.rows[index_guess(&state.index, tags[i])])
+        for i in range(found):
+            cells[i] = index_first(&state.index, tags[i])
+            prefetch(&state.arena.rows[slot_in(&state.index, cells[i])])
         acquire(&state.records)
-        for i in range(count):
+        for i in range(found):
             place = events[unknown[i]].place
-            if self.slots[place] == UNUSED:
-                self.slots[place] = find_or_insert(state, self.ids[place], events[unknown[i]].t)
-            slots_out[unknown[i]] = self.slots[place]
+            slot = &self.slots[place]
+            if slot[0] == UNUSED:
+                slot[0] = find_or_insert_from(state, cells[i], tags[i], self.ids[place], events[unknown[i]].t)
+            slots_out[unknown[i]] = slot[0]
         unlock(&state.records)
         return 0

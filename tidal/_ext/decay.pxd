@@ -38,6 +38,8 @@ cdef struct Events:
 cdef int ingest_chunk(
     ShardState *state, Events events, int64_t count, bint gathered, const uint32_t *slots) noexcept nogil
 cdef uint32_t find_or_insert(ShardState *state, uint64_t entity_id, int64_t t) noexcept nogil
+cdef uint32_t find_or_insert_from(
+    ShardState *state, uint64_t start, uint32_t tag, uint64_t entity_id, int64_t t) noexcept nogil
 cdef void add_to_sums(const ShardState *state, HotRecord *row, const double *sums, int64_t t) noexcept nogil
 
 

@@ -43,32 +43,50 @@ cdef inline uint64_t home_of(const Index *index, uint32_t tag) noexcept nogil:
     return tag >> (32 - index.bits)
 
 
-# The slot of the first cell with this tag: nearly always the right one. The caller compares the key in
-# the record.
-cdef inline uint32_t index_guess(const Index *index, uint32_t tag) noexcept nogil:
+# The slot in a cell, NOT_FOUND where it is empty.
+cdef inline uint32_t slot_in(const Index *index, uint64_t at) noexcept nogil:
+    return <uint32_t>index.cells[at] - 1
+
+
+# Where the first cell with this tag is, or the empty one before which there is none.
+cdef inline uint64_t index_first(const Index *index, uint32_t tag) noexcept nogil:
     cdef uint64_t mask = (<uint64_t>1 << index.bits) - 1
     cdef uint64_t at = home_of(index, tag)
     cdef uint64_t cell = index.cells[at]
-    while cell != 0:
-        if <uint32_t>(cell >> 32) == tag:
-            return <uint32_t>cell - 1
+    while cell != 0 and <uint32_t>(cell >> 32) != tag:
         at = (at + 1) & mask
         cell = index.cells[at]
-    return NOT_FOUND
+    return at
+
+
+# The slot of the first cell with this tag: nearly always the right one. The caller compares the key in
+# the record.
+cdef inline uint32_t index_guess(const Index *index, uint32_t tag) noexcept nogil:
+    return slot_in(index, index_first(index, tag))
+
+
+# Where the cell of an id is, or the empty one that it would get; it is in none before ``at``.
+cdef inline uint64_t index_seek(
+    const Index *index, uint64_t at, uint32_t tag, uint64_t entity_id, const HotRecord *rows
+) noexcept nogil:
+    cdef uint64_t mask = (<uint64_t>1 << index.bits) - 1
+    cdef uint64_t cell = index.cells[at]
+    while cell != 0 and (<uint32_t>(cell >> 32) != tag or rows[<uint32_t>cell - 1].entity_id != entity_id):
+        at = (at + 1) & mask
+        cell = index.cells[at]
+    return at
 
 
 cdef inline uint32_t index_find(
     const Index *index, uint32_t tag, uint64_t entity_id, const HotRecord *rows
 ) noexcept nogil:
-    cdef uint64_t mask = (<uint64_t>1 << index.bits) - 1
-    cdef uint64_t at = home_of(index, tag)
-    cdef uint64_t cell = index.cells[at]
-    while cell != 0:
-        if <uint32_t>(cell >> 32) == tag and rows[<uint32_t>cell - 1].entity_id == entity_id:
-            return <uint32_t>cell - 1
-        at = (at + 1) & mask
-        cell = index.cells[at]
-    return NOT_FOUND
+    return slot_in(index, index_seek(index, home_of(index, tag), tag, entity_id, rows))
+
+
+# Fill the empty cell that index_seek() found. There must be room (index_ensure).
+cdef inline void index_fill(Index *index, uint64_t at, uint32_t tag, uint32_t slot) noexcept nogil:
+    index.cells[at] = <uint64_t>tag << 32 | (slot + 1)
+    index.used += 1
 
 
 # The id must not be in the index yet, and there must be room (index_ensure).
@@ -77,5 +95,4 @@ cdef inline void index_insert(Index *index, uint32_t tag, uint32_t slot) noexcep
     cdef uint64_t at = home_of(index, tag)
     while index.cells[at] != 0:
         at = (at + 1) & mask
-    index.cells[at] = <uint64_t>tag << 32 | (slot + 1)
-    index.used += 1
+    index_fill(index, at, tag, slot)
