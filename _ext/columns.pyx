@@ -15,7 +15,9 @@ from libc.string cimport memset
 
 import numpy as np
 
-from tidal._ext.vectors cimport in_order, join_planes, largest_of, time_range, unzigzag
+from tidal._ext.vectors cimport (
+    are_equal, in_order, join_planes, largest_of, time_range, unzigzag, weights_of_codes,
+)
 
 # Words that a kernel handles at once, so that a block stays in the first-level cache between planes.
 cdef enum:
@@ -419,25 +421,23 @@ def weights_of_whole(const uint64_t[::1] words):
 
 def weights_of_plane(const uint8_t[::1] plane, Py_ssize_t count):
     """weights_of_whole() of the words in one byte plane: most weights are small numbers."""
-    cdef Py_ssize_t i
-    cdef int32_t code
     _check_planes(plane.shape[0], count, 1)
     weights = np.empty(count, np.float32)
     cdef float[::1] out = weights
-    cdef const uint8_t *source = &plane[0]
-    cdef float *target = &out[0]
     with nogil:
-        for i in range(count):
-            code = source[i]
-            target[i] = <float>((code >> 1) ^ -(code & 1))
+        weights_of_codes(&plane[0], count, &out[0])
     return weights
+
+
+def all_equal(const uint8_t[::1] values):
+    """Return whether all the values are the same."""
+    return values.shape[0] == 0 or are_equal(&values[0], values.shape[0])
 
 
 def summarise(const int64_t[::1] times, const uint8_t[::1] types):
     """Return the smallest and the largest time, and the set of types as 32 bytes (bit t of byte t // 8)."""
     cdef Py_ssize_t i, count = times.shape[0]
     cdef int64_t low, high
-    cdef uint8_t other = 0
     cdef uint8_t seen[256]
     cdef uint8_t type_set[32]
     _check_planes(-1, count, 1)
@@ -452,10 +452,8 @@ def summarise(const int64_t[::1] times, const uint8_t[::1] types):
             time_range(time, count, &low, &high)
         memset(seen, 0, 256)
         memset(type_set, 0, 32)
-        for i in range(1, count):  # mostly all are of one type, which a loop over vectors tells
-            other |= type_id[i] ^ type_id[0]
         seen[type_id[0]] = 1
-        for i in range(1, count if other else 1):
+        for i in range(1, 1 if are_equal(type_id, count) else count):
             seen[type_id[i]] = 1
         for i in range(256):
             type_set[i >> 3] |= <uint8_t>(seen[i] << (i & 7))

@@ -12,6 +12,7 @@ from tidal._ext.index cimport NOT_FOUND, index_ensure, index_guess, mix, shard_o
 from tidal._ext.layout cimport acquire, unlock
 from tidal._ext.pool cimport Link, Pool, pool_close, pool_give_back, pool_open, pool_take
 from tidal._ext.shards cimport SHARDS_MAX, ShardSet
+from tidal._ext.vectors cimport in_order
 
 cdef enum:
     HEAPS = 64      # which are written in turns; more, where there are more shards
@@ -98,7 +99,7 @@ cdef class GatheredIds(Gathering):
         cdef uint32_t shard, heap, shards = self.shards.count, bits = self.bits
         cdef uint64_t hashed
         cdef Chunk *chunk
-        cdef bint ordered = self.expect_order(events.times, count)
+        cdef bint ordered = events.times[0] >= self.expect(events.times[0]) and in_order(events.times, count)
         for i in range(count):
             hashed, t = mix(events.entity_ids[i]), events.times[i]
             shard = shard_of_hash(hashed, shards)

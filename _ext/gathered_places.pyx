@@ -170,7 +170,8 @@ cdef class GatheredPlaces(Gathering):
         cdef uint32_t shift = self.heap_shift
         cdef Heap *heap
         cdef Event *event
-        cdef bint ordered = self.expect_order(times, count)
+        cdef int64_t before = self.expect(times[0])
+        cdef bint ordered = True
         for i in range(count):
             heap = &self.heaps[places[i] >> shift]
             if heap.at == heap.end and self.add_chunk(heap):
@@ -180,6 +181,8 @@ cdef class GatheredPlaces(Gathering):
             event.place = places[i]
             event.weight = weights[i]
             event.t = times[i]
+            ordered &= before <= times[i]
+            before = times[i]
             heap.at = event + 1
         if ordered:
             self.note_newest(places, times, count)

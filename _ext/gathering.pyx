@@ -10,7 +10,6 @@ from libc.string cimport memset
 
 from tidal._ext.decay cimport ShardState, late_from
 from tidal._ext.layout cimport acquire, unlock
-from tidal._ext.vectors cimport in_order
 
 
 cdef class Gathering:
@@ -53,22 +52,23 @@ cdef class Gathering:
             raise MemoryError("no memory to gather events; some of them are lost")
         return 0
 
-    cdef bint expect_order(self, const int64_t *times, int64_t count) noexcept nogil:
-        """Make ready for events, one at least; return whether each is as new as all before it.
+    cdef int64_t expect(self, int64_t first) noexcept nogil:
+        """Make ready for events, the first of this time; return the newest time of all that came.
 
-        Then the last of each shard is its newest, and none is late.
+        Where none of them is before one that it follows, and the first not before that time, the last of each
+        shard is its newest, and none is late.
         """
         cdef int64_t newest = INT64_MIN
         cdef uint32_t shard
         if self.waiting == 0:
-            self.arrivals.oldest = times[0]
+            self.arrivals.oldest = first
             for shard in range(self.shards.count):
                 self.arrivals.newest[shard] = self.shards.states[shard].newest
-        self.arrivals.oldest = min(self.arrivals.oldest, times[0])
+        self.arrivals.oldest = min(self.arrivals.oldest, first)
         for shard in range(self.shards.count):
             newest = max(newest, self.arrivals.newest[shard])
             self.arrivals.late_before[shard] = late_from(self.arrivals.newest[shard], self.arrivals.fine_ns)
-        return times[0] >= newest and in_order(times, count)
+        return newest
 
     cdef size_t room_in_buckets(self, int64_t newest) noexcept nogil:
         """For how many events a shard's columns get room: those that wait, evenly spread, and a few more."""

@@ -16,8 +16,9 @@ import os
 import stat
 import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from types import TracebackType
 from typing import Protocol
 
 from tidal.errors import CorruptionError, CorruptStore, NoSpace, StorageError, StoreLocked, TidalError
@@ -99,17 +100,29 @@ class FileSystem(Protocol):
         """Take the exclusive lock on path, creating the file; StoreLocked if it is held."""
 
 
-@contextlib.contextmanager
-def _typed(what: str, path: Path) -> Iterator[None]:
-    try:
-        yield
-    except TidalError:
-        raise
-    except OSError as error:
+class _typed:
+    """Turn the system's errors within the ``with`` block into ours.
+
+    A generator would be shorter, and take longer than a read of what is cached.
+    """
+
+    __slots__ = ("_path", "_what")
+
+    def __init__(self, what: str, path: Path) -> None:
+        self._what, self._path = what, path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None
+    ) -> None:
+        if not isinstance(error, OSError) or isinstance(error, TidalError):
+            return
         if error.errno in (errno.ELOOP, errno.ENOTDIR):  # what O_NOFOLLOW and O_DIRECTORY say
-            raise CorruptStore(path, 0, "a symbolic link, or no folder; refused") from error
+            raise CorruptStore(self._path, 0, "a symbolic link, or no folder; refused") from error
         kind = NoSpace if error.errno in (errno.ENOSPC, errno.EDQUOT) else StorageError
-        raise kind(error.errno, f"{what}: {error.strerror}", str(path)) from error
+        raise kind(error.errno, f"{self._what}: {error.strerror}", str(self._path)) from error
 
 
 def _require_own(status: os.stat_result, path: Path, any_owner: bool) -> None:

@@ -28,7 +28,7 @@ cdef class Gathering:
     cdef bint broken        # there was no memory: what waits is no longer what came
 
     cdef int check(self, int failed) except -1
-    cdef bint expect_order(self, const int64_t *times, int64_t count) noexcept nogil
+    cdef int64_t expect(self, int64_t first) noexcept nogil
     cdef size_t room_in_buckets(self, int64_t newest) noexcept nogil
     cdef void expect_events(self, size_t room) noexcept nogil
     cdef int apply_waiting(self, uint32_t first) noexcept nogil

@@ -66,6 +66,20 @@ static void tidal_join_planes(const uint8_t *restrict planes, int64_t stride, in
             planes[i] | (uint32_t)second[i] << 8 | (uint32_t)third[i] << 16 | (uint32_t)fourth[i] << 24;
 }
 
+/* Whether all of some values, one at least, are the same. */
+TIDAL_VECTOR_CLONES
+static int tidal_are_equal(const uint8_t *values, int64_t count) {
+    uint8_t other = 0;
+    for (int64_t i = 1; i < count; i++) other |= values[i] ^ values[0];
+    return !other;
+}
+
+/* 0, 1, 2, 3 become 0.0, -1.0, 1.0, -2.0. */
+TIDAL_VECTOR_CLONES
+static void tidal_weights_of_codes(const uint8_t *restrict codes, int64_t count, float *restrict weights_out) {
+    for (int64_t i = 0; i < count; i++) weights_out[i] = (float)((codes[i] >> 1) ^ -(codes[i] & 1));
+}
+
 /* In place: 0, 1, 2, 3 become 0, -1, 1, -2. */
 TIDAL_VECTOR_CLONES
 static void tidal_unzigzag(uint32_t *codes, int64_t count) {

@@ -7,6 +7,8 @@ cdef extern from "vectors.h" nogil:
     void time_range "tidal_time_range"(
         const int64_t *t, int64_t count, int64_t *earliest_out, int64_t *latest_out)
     bint in_order "tidal_in_order"(const int64_t *t, int64_t count)
+    bint are_equal "tidal_are_equal"(const uint8_t *values, int64_t count)
+    void weights_of_codes "tidal_weights_of_codes"(const uint8_t *codes, int64_t count, float *weights_out)
     uint32_t largest_of "tidal_largest"(const uint32_t *numbers, int64_t count)
     void join_planes "tidal_join_planes"(
         const uint8_t *planes, int64_t stride, int width, int64_t count, uint32_t *numbers_out)

@@ -48,10 +48,8 @@ from tidal.format.payload import (
     CodesOf,
     Shared,
     TypeSet,
-    decode_payload,
-    decode_summary,
+    cut_payload,
     encode_payload,
-    plain_bytes,
     union_types,
 )
 from tidal.format.segment import (
@@ -289,7 +287,7 @@ def encode_block(
     """
     encoded = encode_payload(batch, received_at, small=True, codes=codes or {})
     payload, (min_time, max_time, types, _) = encoded.payload, encoded.summary
-    plain = plain_bytes(memoryview(payload))
+    plain = cut_payload(memoryview(payload)).plain_bytes
     if plain > BLOCK_PLAIN_BYTES_MAX:
         raise ValueError(f"a block of {plain} bytes; the most is {BLOCK_PLAIN_BYTES_MAX}")
     entry = BlockEntry(
@@ -450,15 +448,14 @@ def decode_block(entry: BlockEntry, stored: bytes, shared: Shared | None = None)
     """
     if len(stored) != entry.stored_bytes or blake3(stored).digest() != entry.hash:
         raise FormatError(f"the block of event {entry.first_seq} does not match its hash")
-    payload = memoryview(stored)
-    summary = decode_summary(payload)
-    if summary[:3] != (entry.min_time, entry.max_time, entry.types):
+    payload = cut_payload(memoryview(stored))
+    if payload.summary[:3] != (entry.min_time, entry.max_time, entry.types):
         raise FormatError(f"the block of event {entry.first_seq} has another summary than its directory")
-    if (plain := plain_bytes(payload)) != entry.plain_bytes:
+    if (plain := payload.plain_bytes) != entry.plain_bytes:
         raise FormatError(
             f"the block of event {entry.first_seq} has {plain} plain bytes, not {entry.plain_bytes}"
         )
-    return decode_payload(payload, entry.events, shared or {})
+    return payload.decode(entry.events, shared or {})
 
 
 def _header_hash(head: bytes) -> bytes:

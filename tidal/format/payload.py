@@ -159,6 +159,34 @@ _Column = tuple[_Entry, memoryview]
 _Columns = Mapping[int, _Column]
 
 
+class CutPayload(NamedTuple):
+    """A payload as its summary and its columns by tag."""
+
+    summary: Summary
+    columns: _Columns
+
+    @property
+    def plain_bytes(self) -> int:
+        """The bytes that the columns have when they are decompressed."""
+        return sum(entry.raw_bytes for entry, _ in self.columns.values())
+
+    def decode(self, count: int, shared: Shared) -> EventBatch:
+        """decode_payload() of it."""
+        if not 1 <= count <= EVENTS_PER_BATCH_MAX:
+            raise FormatError(f"a batch of {count} events")
+        try:
+            batch = _decode_columns(self.columns, count, shared)
+        except FormatError:
+            raise
+        except ValueError as error:  # of the kernels, which know no error of ours
+            raise FormatError(str(error)) from error
+        if kernels.summarise(batch.timestamp, batch.type_id) != self.summary[:3]:
+            raise FormatError("the summary does not agree with the columns")
+        if batch.notes and len(batch.notes) != len(batch.note_rows()):
+            raise FormatError(f"{len(batch.notes)} notes for {len(batch.note_rows())} events that have one")
+        return batch
+
+
 # ------------------------------------------------------------------------------------ encode
 
 
@@ -293,12 +321,6 @@ def _encode_notes(notes: tuple[bytes, ...], small: bool) -> tuple[_Entry, bytes]
 # ------------------------------------------------------------------------------------ decode
 
 
-def plain_bytes(payload: memoryview) -> int:
-    """Return the bytes that the payload's columns have when they are decompressed, before they are."""
-    columns = _decode_head(payload)[1]
-    return sum(entry.raw_bytes for _, (entry, _) in _cut_columns(payload, columns))
-
-
 def decode_summary(payload: memoryview) -> Summary:
     """Return the summary at the start of a payload."""
     return _decode_head(payload)[0]
@@ -310,20 +332,13 @@ def decode_payload(payload: memoryview, count: int, shared: Shared = _NOTHING_SH
     ``shared`` are the dictionaries that lie beside it, by tag. A validity column that was all true comes back
     as None, an id column that was all unknown as no column, and unknown ids as 0.
     """
-    if not 1 <= count <= EVENTS_PER_BATCH_MAX:
-        raise FormatError(f"a batch of {count} events")
+    return cut_payload(payload).decode(count, shared)
+
+
+def cut_payload(payload: memoryview) -> CutPayload:
+    """Return a payload's columns, of which none is decompressed yet."""
     summary, columns = _decode_head(payload)
-    try:
-        batch = _decode_columns(dict(_cut_columns(payload, columns)), count, shared)
-    except FormatError:
-        raise
-    except ValueError as error:  # of the kernels, which know no error of ours
-        raise FormatError(str(error)) from error
-    if kernels.summarise(batch.timestamp, batch.type_id) != summary[:3]:
-        raise FormatError("the summary does not agree with the columns")
-    if batch.notes and len(batch.notes) != len(batch.note_rows()):
-        raise FormatError(f"{len(batch.notes)} notes for {len(batch.note_rows())} events that have one")
-    return batch
+    return CutPayload(summary, dict(_cut_columns(payload, columns)))
 
 
 def _decode_head(payload: memoryview) -> tuple[Summary, int]:
@@ -403,7 +418,9 @@ def _decode_types(column: _Column, count: int) -> NDArray[np.uint8]:
     _check_size(entry, count)
     if (type_id := decode_constant(entry.compression, entry.parameter, stored)) >= TYPE_IDS:
         raise FormatError(f"signal type {type_id}")
-    return np.full(count, type_id, np.uint8)
+    types = np.empty(count, np.uint8)
+    types.fill(type_id)
+    return types
 
 
 def _decode_weight(column: _Column, count: int) -> NDArray[np.float32]:

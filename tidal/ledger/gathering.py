@@ -9,6 +9,7 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from tidal._ext.columns import all_equal
 from tidal._ext.gathered_places import HomedWords
 from tidal.ledger.table import Table
 from tidal.schema.events import NOTE_TYPE_ID, U64, CodedIds, EventBatch, Ids, plain_ids
@@ -119,7 +120,7 @@ def by_type(batch: EventBatch) -> Iterator[tuple[int, Columns]]:
     if len(batch) == 0:
         return
     first = batch.type_id[0]
-    if first != NOTE_TYPE_ID and (batch.type_id == first).all():
+    if first != NOTE_TYPE_ID and all_equal(batch.type_id):
         yield int(first), (batch.entities, batch.weight, batch.timestamp)
         return
     for type_id in np.unique(batch.type_id[batch.type_id != NOTE_TYPE_ID]):

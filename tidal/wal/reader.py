@@ -137,6 +137,8 @@ def cut_rows(
     last_seq = first_seq + len(batch) - 1
     first = max(first_seq, after_seq + 1)
     last = last_seq if until_seq is None else min(last_seq, until_seq)
+    if (first, last) == (first_seq, last_seq):
+        return first_seq, batch
     rows = batch.rows(first - first_seq, last - first_seq + 1)
     return first, replace(rows, new_keys=batch.new_keys)  # names must not be lost with a row that is cut
 
