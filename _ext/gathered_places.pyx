@@ -6,7 +6,7 @@ are applied as they are; the events of others are dealt out once more, to the sh
 an entity takes (its shard, its slot) is worked out once for each word of the dictionary, not for each event.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memset
 
@@ -23,7 +23,8 @@ from tidal._ext.vectors cimport largest_of
 
 cdef enum:
     HEAPS = 256
-    WORDS_MAX = 1 << 24
+    HEAP_WORDS_MAX = 1 << 16
+    WORDS_MAX = HEAPS * HEAP_WORDS_MAX
     MIXED = SHARDS_MAX      # instead of a shard: words of several
     SAMPLED = 2048          # words, about, that tell how many entities are new
     UNUSED = 0xFFFFFFFF     # instead of a slot: no event needed it yet
@@ -107,6 +108,8 @@ cdef class GatheredPlaces(Gathering):
     cdef uint32_t heap_shift
     cdef uint32_t *slots            # by place: the record's, or UNUSED
     cdef Heap heaps[HEAPS]
+    cdef bint met[HEAPS]                        # whether events of theirs were applied
+    cdef uint8_t needed[HEAP_WORDS_MAX]         # of the words of one heap, whether events wait
     cdef Dealt *dealt               # by shard
     cdef Pool pool
 
@@ -159,6 +162,7 @@ cdef class GatheredPlaces(Gathering):
         if slots == NULL:
             raise MemoryError("no memory to gather events")
         memset(slots, 0xFF, words.size * sizeof(uint32_t))  # UNUSED
+        memset(self.met, 0, sizeof(self.met))
         self.slots, self.words = <uint32_t *>slots, words
         self.ids, self.homes, self.heap_shift = &words.ids[0], words.homes, words.heap_shift
         return 0
@@ -270,11 +274,43 @@ cdef class GatheredPlaces(Gathering):
     cdef int hand_over(self, Heap *heap, uint32_t shard) noexcept nogil:
         """Apply the events of a heap, which are all of one shard."""
         cdef const Chunk *chunk = heap.first
+        cdef uint32_t number = <uint32_t>(heap - &self.heaps[0])
         cdef int failed = 0
+        if chunk != NULL and not self.met[number]:
+            self.met[number] = True
+            failed = self.meet(heap, number << self.heap_shift, self.shards.states[shard])
         while chunk != NULL and not failed:
             failed = self.apply_events(shard, chunk.events, count_in(heap, chunk))
             chunk = chunk.next
         self.empty(heap)
+        return failed
+
+    cdef int meet(self, const Heap *heap, uint32_t first, ShardState *state) noexcept nogil:
+        """Find or make the records of a heap's entities, in the order of its words.
+
+        So ids, cells of the index and new records are come to in a row. 0, or -1 without memory.
+        """
+        cdef uint8_t *needed = self.needed
+        cdef const Chunk *chunk = heap.first
+        cdef uint32_t[DEALT] places
+        cdef uint32_t i, found = 0, size = min(<uint32_t>1 << self.heap_shift, self.words.size - first)
+        cdef int64_t j, oldest = INT64_MAX
+        cdef int failed = 0
+        memset(needed, 0, size)
+        while chunk != NULL:
+            for j in range(count_in(heap, chunk)):
+                needed[chunk.events[j].place - first] = True
+                oldest = min(oldest, chunk.events[j].t)
+            chunk = chunk.next
+        acquire(&state.lock)
+        for i in range(size):
+            places[found] = first + i
+            found += needed[i]
+            if found == DEALT:
+                failed = failed or self.learn_slots(state, places, found, oldest)
+                found = 0
+        failed = failed or self.learn_slots(state, places, found, oldest)
+        unlock(&state.lock)
         return failed
 
     cdef int deal_out(self, Heap *heap) noexcept nogil:
@@ -340,9 +376,9 @@ cdef class GatheredPlaces(Gathering):
             largest = max(largest, slot)
             weights_out[i] = events[i].weight
             times_out[i] = events[i].t
-        return self.learn_slots(state, events, count, slots_out) if largest == UNUSED else 0
+        return self.learn_unused(state, events, count, slots_out) if largest == UNUSED else 0
 
-    cdef int learn_slots(
+    cdef int learn_unused(
         self, ShardState *state, const Event *events, int64_t count, uint32_t *slots_out
     ) noexcept nogil:
         """Find or make the records of those events whose entities were not needed before.
@@ -350,29 +386,45 @@ cdef class GatheredPlaces(Gathering):
         0, or -1 without memory.
         """
         cdef uint32_t[DEALT] unknown
-        cdef uint32_t[DEALT] tags
-        cdef uint64_t[DEALT] cells
-        cdef uint32_t *slot
-        cdef uint32_t i, place, found = 0
-        cdef uint64_t entities
+        cdef uint32_t[DEALT] places
+        cdef uint32_t i, found = 0
+        cdef int64_t oldest = INT64_MAX
         for i in range(<uint32_t>count):
             unknown[found] = i
             found += slots_out[i] == UNUSED
-        entities = <uint64_t>state.arena.count + found
-        if index_ensure(&state.index, entities, &state.records) or arena_ensure(&state.arena, entities):
+        for i in range(found):
+            places[i] = events[unknown[i]].place
+            oldest = min(oldest, events[unknown[i]].t)
+        if self.learn_slots(state, places, found, oldest):
             return -1
         for i in range(found):
-            tags[i] = tag_of(mix(self.ids[events[unknown[i]].place]))
+            slots_out[unknown[i]] = self.slots[places[i]]
+        return 0
+
+    cdef int learn_slots(
+        self, ShardState *state, const uint32_t *places, uint32_t count, int64_t oldest
+    ) noexcept nogil:
+        """Find or make the records of DEALT places at most, whose events are of this time or later.
+
+        0, or -1 without memory. The caller holds the lock.
+        """
+        cdef uint32_t[DEALT] tags
+        cdef uint64_t[DEALT] cells
+        cdef uint32_t *slots = self.slots
+        cdef const uint64_t *ids = self.ids
+        cdef uint64_t entities = <uint64_t>state.arena.count + count
+        cdef uint32_t i
+        if index_ensure(&state.index, entities, &state.records) or arena_ensure(&state.arena, entities):
+            return -1
+        for i in range(count):
+            tags[i] = tag_of(mix(ids[places[i]]))
             prefetch(&state.index.cells[home_of(&state.index, tags[i])])
-        for i in range(found):
+        for i in range(count):
             cells[i] = index_first(&state.index, tags[i])
             prefetch(&state.arena.rows[slot_in(&state.index, cells[i])])
         acquire(&state.records)
-        for i in range(found):
-            place = events[unknown[i]].place
-            slot = &self.slots[place]
-            if slot[0] == UNUSED:
-                slot[0] = find_or_insert_from(state, cells[i], tags[i], self.ids[place], events[unknown[i]].t)
-            slots_out[unknown[i]] = slot[0]
+        for i in range(count):
+            if slots[places[i]] == UNUSED:
+                slots[places[i]] = find_or_insert_from(state, cells[i], tags[i], ids[places[i]], oldest)
         unlock(&state.records)
         return 0
