@@ -16,7 +16,7 @@ from libc.string cimport memset
 import numpy as np
 
 from tidal._ext.vectors cimport (
-    are_equal, in_order, join_planes, largest_of, time_range, unzigzag, weights_of_codes,
+    are_equal, in_order, join_planes, largest_of, sum_deltas, time_range, unzigzag, weights_of_codes,
 )
 
 # Words that a kernel handles at once, so that a block stays in the first-level cache between planes.
@@ -118,9 +118,7 @@ cdef void join_deltas(
         size = min(<Py_ssize_t>BLOCK, count - start)
         join_planes(planes + start, count, width, size, codes)
         unzigzag(codes, size)
-        for i in range(size):
-            base += <uint64_t><int64_t><int32_t>codes[i]
-            words_out[start + i] = base
+        base = sum_deltas(<const int32_t *>codes, size, base, &words_out[start])
         start += BLOCK
 
 

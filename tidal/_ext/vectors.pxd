@@ -1,6 +1,6 @@
 """Loops over columns that become vectors; the header documents them."""
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
 
 
 cdef extern from "vectors.h" nogil:
@@ -13,3 +13,5 @@ cdef extern from "vectors.h" nogil:
     void join_planes "tidal_join_planes"(
         const uint8_t *planes, int64_t stride, int width, int64_t count, uint32_t *numbers_out)
     void unzigzag "tidal_unzigzag"(uint32_t *codes, int64_t count)
+    uint64_t sum_deltas "tidal_sum_deltas"(
+        const int32_t *deltas, int64_t count, uint64_t base, uint64_t *sums_out)
