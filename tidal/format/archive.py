@@ -428,7 +428,8 @@ def decode_entries(header: ArchiveHeader, directory: bytes | memoryview) -> Iter
         yield entry
         seq, offset = seq + entry.events, offset + entry.stored_bytes
         min_time, max_time = min(min_time, entry.min_time), max(max_time, entry.max_time)
-        types = union_types(types, entry.types)
+        if types != entry.types:  # as they mostly are
+            types = union_types(types, entry.types)
     whole = (
         header.last_seq + 1,
         header.file_bytes - words - header.rows_bytes,

@@ -357,8 +357,8 @@ def _cut_columns(payload: memoryview, columns: int) -> Iterator[tuple[int, tuple
     if offset > len(payload):
         raise FormatError(f"a payload of {len(payload)} bytes has no room for {columns} columns")
     last_tag = 0
-    for position in range(columns):
-        entry = _Entry(*DIRECTORY.unpack_from(payload, SUMMARY.size + position * DIRECTORY.size))
+    for row in DIRECTORY.iter_unpack(payload[SUMMARY.size : offset]):
+        entry = _Entry._make(row)
         if not last_tag < entry.tag <= _TAGS_MAX:
             raise FormatError(f"column {entry.tag} after column {last_tag}")
         if entry.form > FORM_BITS and (entry.tag != TAG_WEIGHT or entry.form != FORM_WHOLE):
