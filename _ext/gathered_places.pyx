@@ -23,8 +23,7 @@ from tidal._ext.vectors cimport largest_of
 
 cdef enum:
     HEAPS = 256
-    HEAP_WORDS_MAX = 1 << 16
-    WORDS_MAX = HEAPS * HEAP_WORDS_MAX
+    WORDS_MAX = 1 << 24
     MIXED = SHARDS_MAX      # instead of a shard: words of several
     SAMPLED = 2048          # words, about, that tell how many entities are new
     UNUSED = 0xFFFFFFFF     # instead of a slot: no event needed it yet
@@ -108,8 +107,8 @@ cdef class GatheredPlaces(Gathering):
     cdef uint32_t heap_shift
     cdef uint32_t *slots            # by place: the record's, or UNUSED
     cdef Heap heaps[HEAPS]
-    cdef bint met[HEAPS]                        # whether events of theirs were applied
-    cdef uint8_t needed[HEAP_WORDS_MAX]         # of the words of one heap, whether events wait
+    cdef bint met[HEAPS]            # whether events of a heap were applied
+    cdef uint8_t *needed            # of the words of one heap, whether events wait
     cdef Dealt *dealt               # by shard
     cdef Pool pool
 
@@ -126,6 +125,7 @@ cdef class GatheredPlaces(Gathering):
     def __dealloc__(self):
         pool_close(&self.pool)
         free(self.dealt)
+        free(self.needed)
         free(self.slots)
 
     def add(
@@ -158,12 +158,16 @@ cdef class GatheredPlaces(Gathering):
 
     cdef int take(self, HomedWords words) except -1:
         """Make ready for events with these words."""
+        cdef void *needed = realloc(self.needed, <size_t>1 << words.heap_shift)
         cdef void *slots = realloc(self.slots, words.size * sizeof(uint32_t))
-        if slots == NULL:
+        self.words = None  # there may be less room for them now
+        self.needed = <uint8_t *>needed if needed != NULL else self.needed
+        self.slots = <uint32_t *>slots if slots != NULL else self.slots
+        if needed == NULL or slots == NULL:
             raise MemoryError("no memory to gather events")
         memset(slots, 0xFF, words.size * sizeof(uint32_t))  # UNUSED
         memset(self.met, 0, sizeof(self.met))
-        self.slots, self.words = <uint32_t *>slots, words
+        self.words = words
         self.ids, self.homes, self.heap_shift = &words.ids[0], words.homes, words.heap_shift
         return 0
 

@@ -91,3 +91,17 @@ def test_small_weights_come_back_as_those_of_words_do() -> None:
     assert kernels.weights_of_plane(plane, 256).tolist() == kernels.weights_of_whole(words).tolist()
     with pytest.raises(ValueError):
         kernels.weights_of_plane(plane, 255)
+
+
+@given(st.lists(st.sampled_from([0, 1, 255]), max_size=200))
+def test_values_that_are_all_the_same(values: list[int]) -> None:
+    assert kernels.all_equal(np.array(values, np.uint8)) == (len(set(values)) <= 1)
+
+
+@given(st.lists(st.integers(-(2**31), 2**31 - 1), max_size=40), st.integers(0, 2**64 - 1))
+def test_words_are_the_running_sums_of_their_differences(deltas: list[int], first: int) -> None:
+    words = [first]
+    for delta in deltas:
+        words.append((words[-1] + delta) % 2**64)
+    planes = kernels.split_delta(u64(words), 4)
+    assert kernels.join_delta(planes, len(words), 4, first).tolist() == words

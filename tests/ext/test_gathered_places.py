@@ -69,6 +69,21 @@ def test_words_that_no_event_names_get_no_record() -> None:
     assert sorted(shard.records()["entity_id"].tolist()) == [5, 7]
 
 
+def test_records_are_made_in_the_order_of_the_words_with_the_times_of_their_own_events() -> None:
+    rng = np.random.default_rng(3)
+    words = rng.permutation(np.arange(1, 3_001, dtype=np.uint64))
+    places = rng.permutation(np.arange(0, 3_000, 3, dtype=np.uint32))
+    times = np.arange(len(places), dtype=np.int64)
+    shard = Shard((10**9,), True, True, True)
+    shards = ShardSet([shard])
+    gathered = GatheredPlaces(shards)
+    gathered.add(places, HomedWords(words, 1), np.ones(len(places), np.float32), times)
+    gathered.apply()
+    records = shard.records()
+    assert records["entity_id"].tolist() == words[::3].tolist()
+    assert records["last_time"].tolist() == times[np.argsort(places)].tolist()
+
+
 def mixed(entity_id: int) -> int:
     """tidal_mix() of index.pxd."""
     product = (entity_id ^ MIX[0]) * MIX[1]
