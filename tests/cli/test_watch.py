@@ -138,6 +138,7 @@ def on_terminal(
         command,
         {**kept, "TERM": "xterm", "PYTHONUTF8": "1", **environment},
         file_actions=[(os.POSIX_SPAWN_DUP2, follower, stream) for stream in range(3)],
+        setsigdef=[signal.SIGINT],  # a shell has its background jobs ignore it, and all that they start
     )
     os.close(follower)
     terminal = Terminal(leader, pid)
