@@ -152,7 +152,8 @@ def test_the_yardstick_knows_the_entities_and_takes_its_time(bench: Bench) -> No
 def test_each_goal_is_measured(bench: Bench, goal: str) -> None:
     rows = list(GOALS[goal](bench))
     assert rows[0].goal == goal
-    assert all(row.measured is not None and row.measured > 0 for row in rows)
+    # P4 takes off what the loop takes: of one short pass on a busy machine the rest may be of either sign.
+    assert all(row.measured is not None and (row.measured > 0 or goal == "P4") for row in rows)
     assert any(row.met is not None for row in rows)
     assert max(map(len, table(rows).splitlines())) <= WIDTH
 
